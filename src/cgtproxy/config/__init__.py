@@ -1,0 +1,1 @@
+"""The configuration file: its model, its schema, and how it is read."""
