@@ -1,0 +1,93 @@
+"""What no key can tell by itself: faults between keys, and what is allowed but hardly meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+
+from cgtproxy.config.faults import Place, Report, show
+from cgtproxy.config.model import Config, Tproxy
+from cgtproxy.config.regex import matches_every_path
+from cgtproxy.config.scalars import Value
+
+_LOOPBACK4 = IPv4Network("127.0.0.0/8")
+_LOOPBACK6 = IPv6Network("::1/128")
+
+
+def check_references(root: Value, report: Report) -> None:
+    """Report marks used twice and rules that name no TPROXY. Values at fault are passed over."""
+    tproxies: dict[str, Value] = root.data["tproxies"].data if "tproxies" in root.data else {}
+    marks: dict[int, Place] = {}
+    for tproxy in tproxies.values():
+        if mark := tproxy.data.get("mark"):
+            first = marks.setdefault(mark.data, tproxy.place)
+            if first is not tproxy.place:
+                wrong = f"{mark.data} is the mark of {first.path} on line {first.line} too"
+                report.add(mark.place, wrong, "must be different for each TPROXY")
+
+    for rule in root.data["rules"].data if "rules" in root.data else []:
+        name = rule.data.get("tproxy") if rule.data else None
+        if name and name.data and name.data not in tproxies:
+            near = report.suggest(name.data, list(tproxies))
+            known = ", ".join(show(known) for known in list(tproxies)[:10]) or "none is given"
+            wrong = f"no TPROXY has the name {show(name.data)}{near}"
+            report.add(name.place, wrong, f"must be one of tproxies ({known})")
+
+
+def warn(root: Value, config: Config, report: Report) -> None:
+    """Report what is likely a mistake in a valid file. `root` has the places of `config`."""
+    keys: dict[str, Value] = root.data
+    if missing := _open_loopback(config):
+        bypass = keys.get("bypass") or Value([], root.place._replace(path="bypass"))
+        wrong = f"loopback is not covered ({' and '.join(missing)})"
+        hint = "add it, or what the computer's own services tell each other is redirected too"
+        report.add(bypass.place, wrong, hint)
+
+    used = {rule.target.tproxy for rule in config.rules}
+    for tproxy in config.tproxies:
+        value = keys["tproxies"].data[tproxy.name]
+        if tproxy.name not in used:
+            report.add(value.place, "no rule uses this TPROXY", "remove it, or add a rule")
+        for place, wrong, hint in _idle_hijacks(tproxy, value):
+            report.add(place, wrong, hint)
+
+    if config.rules:
+        _warn_of_dead_rules([rule.data["match"] for rule in keys["rules"].data], report)
+
+
+def _open_loopback(config: Config) -> list[str]:
+    """The loopback networks that `bypass` leaves open."""
+    four = collapse_addresses(net for net in config.bypass if isinstance(net, IPv4Network))
+    six = collapse_addresses(net for net in config.bypass if isinstance(net, IPv6Network))
+    missing = [] if any(_LOOPBACK4.subnet_of(net) for net in four) else [str(_LOOPBACK4)]
+    return missing + ([] if any(_LOOPBACK6.subnet_of(net) for net in six) else [str(_LOOPBACK6)])
+
+
+def _idle_hijacks(tproxy: Tproxy, value: Value) -> Iterator[tuple[Place, str, str]]:
+    """A hijack takes only queries that the TPROXY would get otherwise."""
+    if not (hijack := tproxy.dns_hijack):
+        return
+    keys = value.data["dns-hijack"]
+    if tproxy.no_udp and not hijack.tcp:
+        wrong = "never takes effect: no-udp sends UDP direct, and the hijack is for UDP alone"
+        yield keys.place, wrong, "set tcp: true, or remove no-udp or the hijack"
+    if tproxy.no_ipv6 and hijack.ip6:
+        place = keys.data["ip6"].place
+        yield place, "never takes effect: no-ipv6 sends IPv6 direct", "remove ip6 or no-ipv6"
+
+
+def _warn_of_dead_rules(patterns: list[Value], report: Report) -> None:
+    seen: dict[str, Place] = {}
+    every: Place | None = None
+    for pattern, place in patterns:
+        hint = "move it before that rule, or remove it"
+        if every:
+            wrong = f"never decides: {every.path} on line {every.line} matches every cgroup"
+            report.add(place, wrong, hint)
+        elif pattern in seen:
+            first = seen[pattern]
+            wrong = f"never decides: {first.path} on line {first.line} is the same pattern"
+            report.add(place, wrong, hint)
+        elif matches_every_path(pattern):
+            every = place
+        seen.setdefault(pattern, place)

@@ -1,0 +1,110 @@
+"""Every key of the configuration file: the parser and the JSON Schema both follow this table."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+from cgtproxy.config.model import DEFAULT_RULE_PRIORITY
+from cgtproxy.config.scalars import Address, Block, Flag, Regex, Text, Whole
+from cgtproxy.config.tables import Key, List, Named, Table
+
+_U32 = 2**32 - 1
+# rtnetlink(7): RT_TABLE_UNSPEC and the tables that the kernel fills by itself.
+_RESERVED_TABLES = {253: "table default", 254: "table main", 255: "table local"}
+# A rule after 32766 would come after table main, which has an answer for every packet.
+_LAST_PRIORITY = 32765
+
+_DNS_HIJACK = Table(
+    {
+        "ip": Key(
+            Address(IPv4Address),
+            "The DNS server that answers queries sent over IPv4.",
+            default=IPv4Address("127.0.0.1"),
+        ),
+        "ip6": Key(
+            Address(IPv6Address),
+            "The DNS server that answers queries sent over IPv6. Left out: they go to the TPROXY.",
+        ),
+        "port": Key(Whole(1, 65535), "The port of the DNS server.", default=53),
+        "tcp": Key(Flag(), "Hijack queries over TCP too, not only those over UDP.", default=False),
+        "loopback": Key(
+            Flag(),
+            "Hijack queries to a stub resolver on loopback (127.0.0.53) too, before bypass.",
+            default=True,
+        ),
+    }
+)
+
+_TPROXY = Table(
+    {
+        "port": Key(
+            Whole(1, 65535),
+            "The port on which the TPROXY server listens, for TCP and UDP.",
+            required=True,
+        ),
+        "mark": Key(
+            Whole(1, _U32),
+            "The firewall mark that sends a packet to this TPROXY; each TPROXY has its own.",
+            required=True,
+        ),
+        "no-udp": Key(Flag(), "UDP goes direct.", default=False),
+        "no-ipv6": Key(Flag(), "IPv6 goes direct.", default=False),
+        "dns-hijack": Key(
+            _DNS_HIJACK, "Send the DNS queries that this TPROXY would get to a DNS server instead."
+        ),
+    }
+)
+
+_RULE = Table(
+    {
+        "match": Key(
+            Regex(),
+            "Regular expression (RE2), searched anywhere in the cgroup's path below the root.",
+            required=True,
+        ),
+        "tproxy": Key(Text("the name of one of tproxies"), "Redirect to the TPROXY of this name."),
+        "direct": Key(Flag(), "Leave the traffic alone.", default=False),
+        "drop": Key(Flag(), "Drop the traffic.", default=False),
+    },
+    one_of=("tproxy", "direct", "drop"),
+)
+
+FILE = Table(
+    {
+        "version": Key(Whole(1, 1), "The version of this file's format.", required=True),
+        "cgroup-root": Key(
+            Text("AUTO or an absolute path", pattern=r"AUTO|/[^\x00-\x1f\x7f]*"),
+            "Where cgroup v2 is mounted. AUTO asks the mount table.",
+            required=True,
+        ),
+        "route-table": Key(
+            Whole(1, _U32, _RESERVED_TABLES),
+            "The number of a policy-routing table that nothing else uses.",
+            required=True,
+        ),
+        "rule-priority": Key(
+            Whole(1, _LAST_PRIORITY),
+            "The priority of the policy-routing rules, as `ip rule` shows it.",
+            default=DEFAULT_RULE_PRIORITY,
+        ),
+        "bypass": Key(
+            List(Block(), "a list of addresses and CIDRs"),
+            "Traffic to these addresses and networks is never touched.",
+        ),
+        "tproxies": Key(
+            Named(
+                Text(
+                    "1 to 100 characters, none of them a control character",
+                    pattern=r"[^\x00-\x1f\x7f]{1,100}",
+                ),
+                _TPROXY,
+                "a mapping from names to TPROXYs",
+            ),
+            "The TPROXY servers, by names that rules refer to.",
+        ),
+        "rules": Key(
+            List(_RULE, "a list of rules"),
+            "The first rule that matches decides; a cgroup that none matches follows its parent.",
+        ),
+    }
+)

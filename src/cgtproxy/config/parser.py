@@ -1,0 +1,91 @@
+"""The text of a configuration file to its model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cgtproxy.config.checks import check_references, warn
+from cgtproxy.config.faults import Fault, Place, Report
+from cgtproxy.config.keys import FILE
+from cgtproxy.config.model import DIRECT, DROP, Config, DnsHijack, Rule, Target, Tproxy
+from cgtproxy.config.nodes import compose
+from cgtproxy.config.scalars import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A valid configuration, and what in it is likely a mistake."""
+
+    config: Config
+    warnings: tuple[Fault, ...]
+
+
+def parse(text: str, file: str) -> Parsed:
+    """Read a configuration; `file` is the name that faults carry.
+
+    Raises ConfigError with all faults of the text.
+    """
+    report = Report(file)
+    start = Place(1, 1)
+    root = None
+    if node := compose(text, report):
+        root = FILE.read(node, start, report)
+    else:
+        report.add(start, "the file is empty", f"must be {FILE.must}")
+    if root:
+        check_references(root, report)
+    report.raise_if_any()
+    assert root is not None
+    config = _config(root)
+    warnings = Report(file)
+    warn(root, config, warnings)
+    return Parsed(config, warnings.faults)
+
+
+def _config(root: Value) -> Config:
+    data = _plain(root)
+    rules = root.data["rules"].data if "rules" in root.data else []
+    root_path = data["cgroup-root"].rstrip("/") or "/"
+    return Config(
+        cgroup_root=None if root_path == "AUTO" else root_path,
+        route_table=data["route-table"],
+        rule_priority=data["rule-priority"],
+        bypass=tuple(data.get("bypass", ())),
+        tproxies=tuple(_tproxy(name, keys) for name, keys in data.get("tproxies", {}).items()),
+        rules=tuple(Rule(_plain(r)["match"], _target(_plain(r)), r.place.line) for r in rules),
+    )
+
+
+def _tproxy(name: str, keys: dict[str, Any]) -> Tproxy:
+    hijack = keys.get("dns-hijack")
+    return Tproxy(
+        name=name,
+        port=keys["port"],
+        mark=keys["mark"],
+        no_udp=keys["no-udp"],
+        no_ipv6=keys["no-ipv6"],
+        dns_hijack=hijack
+        and DnsHijack(
+            ip=hijack["ip"],
+            ip6=hijack.get("ip6"),
+            port=hijack["port"],
+            tcp=hijack["tcp"],
+            loopback=hijack["loopback"],
+        ),
+    )
+
+
+def _target(keys: dict[str, Any]) -> Target:
+    if keys.get("tproxy"):
+        return Target("tproxy", keys["tproxy"])
+    return DROP if keys["drop"] else DIRECT
+
+
+def _plain(value: Value) -> Any:
+    """The value without places."""
+    if isinstance(value.data, dict):
+        return {key: _plain(child) for key, child in value.data.items()}
+    if isinstance(value.data, list):
+        return [_plain(child) for child in value.data]
+    return value.data
