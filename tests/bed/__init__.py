@@ -1,0 +1,92 @@
+"""The test bed: everything a test of the real kernel needs, inside `tests/bed/run`.
+
+See docs/development.md for a tour.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .cgroup import Cgroup
+from .daemon import Daemon
+from .kernel import (
+    ip_routes,
+    ip_rules,
+    map_elements,
+    nft,
+    nft_json,
+    nft_listing,
+    reset,
+    run,
+    traces,
+)
+from .network import (
+    HOST4,
+    HOST6,
+    ORIGIN4,
+    ORIGIN6,
+    PROXY4,
+    PROXY6,
+    SING_BOX_PORT,
+    TPROXY_PORT,
+    Origin,
+    Responder,
+)
+from .probe import (
+    DROPPED,
+    REMOTE4,
+    REMOTE6,
+    Flow,
+    Outcome,
+    Prober,
+    Record,
+    everywhere,
+    flows,
+    paths,
+    probe,
+)
+from .program import Program
+from .waiting import wait_until
+
+__all__ = [
+    "DROPPED",
+    "HOST4",
+    "HOST6",
+    "ORIGIN4",
+    "ORIGIN6",
+    "PROXY4",
+    "PROXY6",
+    "REMOTE4",
+    "REMOTE6",
+    "SING_BOX_PORT",
+    "TPROXY_PORT",
+    "Cgroup",
+    "Daemon",
+    "Flow",
+    "Origin",
+    "Outcome",
+    "Prober",
+    "Program",
+    "Record",
+    "Responder",
+    "everywhere",
+    "flows",
+    "inside",
+    "ip_routes",
+    "ip_rules",
+    "map_elements",
+    "nft",
+    "nft_json",
+    "nft_listing",
+    "paths",
+    "probe",
+    "reset",
+    "run",
+    "traces",
+    "wait_until",
+]
+
+
+def inside() -> bool:
+    """Whether this process runs in the bed."""
+    return Path("/run/cgtproxy-bed").exists()
