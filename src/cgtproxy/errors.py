@@ -8,6 +8,7 @@ import os
 class ExitCode:
     """sysexits(3) codes; systemd shows their names."""
 
+    USAGE = os.EX_USAGE
     UNAVAILABLE = os.EX_UNAVAILABLE  # the kernel lacks something
     TEMPFAIL = os.EX_TEMPFAIL  # another instance is running
     NOPERM = os.EX_NOPERM
@@ -28,9 +29,9 @@ class CgtproxyError(Exception):
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
-class PermissionMissing(CgtproxyError):
+class PermissionMissingError(CgtproxyError):
     exit_code = ExitCode.NOPERM
 
 
-class AlreadyRunning(CgtproxyError):
+class AlreadyRunningError(CgtproxyError):
     exit_code = ExitCode.TEMPFAIL

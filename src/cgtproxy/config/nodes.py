@@ -181,9 +181,11 @@ class _Bounds:
 def _add_syntax_error(error: yaml.MarkedYAMLError, text: str, report: Report) -> None:
     mark = error.problem_mark or error.context_mark
     where = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
-    wrong = f"not valid YAML: {error.problem}"
-    if error.context and error.context_mark:
-        wrong += f", {error.context} begun on line {error.context_mark.line + 1}"
+    parts = [error.context, error.problem]
+    if error.context and error.context.startswith("while "):
+        begun = f" begun on line {error.context_mark.line + 1}" if error.context_mark else ""
+        parts = [error.problem, error.context + begun]
+    wrong = f"not valid YAML: {', '.join(filter(None, parts))}"
     line = (text.split("\n")[where.line - 1 : where.line] or [""])[0]
     hint = ""
     if "\t" in line[: where.column]:

@@ -1,0 +1,5 @@
+"""`python -m cgtproxy`"""
+
+from cgtproxy.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,131 @@
+"""The cgroups as we know them, each with its decision, and the least the kernel must know."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Protocol
+
+from cgtproxy.config.model import DIRECT, Target
+
+# nft_socket's limit for `level`; what is deeper follows its ancestor at this level.
+DEEPEST_LEVEL = 255
+
+
+class Policy(Protocol):
+    def decide(self, path: bytes, inherited: Target) -> tuple[int | None, Target]: ...
+
+
+class Cgroup:
+    """One cgroup.
+
+    `path` begins with `/` and is relative to the tree's root; `id` is the kernel's, which is the
+    inode number of its directory; `level` is its depth as nft_socket counts; `rule` is the index
+    of the rule that matched, None where it follows its parent; `watch` is for the monitor.
+    """
+
+    __slots__ = (
+        "alive",
+        "children",
+        "id",
+        "level",
+        "name",
+        "parent",
+        "path",
+        "rule",
+        "target",
+        "watch",
+    )
+
+    def __init__(self, name: bytes, cgroup_id: int, parent: Cgroup | None, level: int) -> None:
+        self.name = name
+        self.id = cgroup_id
+        self.parent = parent
+        self.level = level
+        self.path = name if parent is None else parent.prefix + name
+        self.children: dict[bytes, Cgroup] = {}
+        self.rule: int | None = None
+        self.target = DIRECT
+        self.watch = -1
+        self.alive = True
+
+    @property
+    def prefix(self) -> bytes:
+        """What the paths of its children begin with."""
+        return self.path if self.parent is None else self.path + b"/"
+
+    @property
+    def inherited(self) -> Target:
+        return DIRECT if self.parent is None else self.parent.target
+
+    def walk(self) -> Iterator[Cgroup]:
+        """It and everything below, parents first; deep trees must not exhaust the stack."""
+        pending = [self]
+        while pending:
+            cgroup = pending.pop()
+            yield cgroup
+            pending.extend(cgroup.children.values())
+
+
+class Tree:
+    """Keeps `elements` minimal: only cgroups whose target differs from their parent's.
+
+    `touched` collects the cgroups whose element may have changed, by id, and `decided` all that
+    were decided on, until somebody clears them.
+    """
+
+    def __init__(self, policy: Policy, root_id: int, root_level: int = 0) -> None:
+        self._policy = policy
+        self.elements: dict[int, Target] = {}
+        self.touched: dict[int, Cgroup] = {}
+        self.decided: list[Cgroup] = []
+        self._levels: Counter[int] = Counter()
+        self.size = 1
+        self.root = Cgroup(b"/", root_id, None, root_level)
+        self._decide(self.root)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The levels that have elements, ascending."""
+        return tuple(sorted(level for level, count in self._levels.items() if count))
+
+    def appear(self, parent: Cgroup, name: bytes, cgroup_id: int) -> Cgroup:
+        cgroup = Cgroup(name, cgroup_id, parent, parent.level + 1)
+        parent.children[name] = cgroup
+        self.size += 1
+        self._decide(cgroup)
+        return cgroup
+
+    def vanish(self, cgroup: Cgroup) -> None:
+        """Forget a cgroup, never the root, and all below it."""
+        if cgroup.parent is not None:
+            del cgroup.parent.children[cgroup.name]
+        for gone in cgroup.walk():
+            gone.alive = False
+            self.size -= 1
+            self._set_element(gone, None)
+
+    def redecide(self, policy: Policy) -> None:
+        """Apply other rules to the same cgroups."""
+        self._policy = policy
+        for cgroup in self.root.walk():
+            self._decide(cgroup)
+
+    def _decide(self, cgroup: Cgroup) -> None:
+        inherited = cgroup.inherited
+        cgroup.rule, cgroup.target = self._policy.decide(cgroup.path, inherited)
+        self.decided.append(cgroup)
+        differs = cgroup.target != inherited and cgroup.level <= DEEPEST_LEVEL
+        self._set_element(cgroup, cgroup.target if differs else None)
+
+    def _set_element(self, cgroup: Cgroup, target: Target | None) -> None:
+        old = self.elements.get(cgroup.id)
+        if old == target:
+            return
+        self.touched[cgroup.id] = cgroup
+        if target is None:
+            del self.elements[cgroup.id]
+            self._levels[cgroup.level] -= 1
+        else:
+            self._levels[cgroup.level] += old is None
+            self.elements[cgroup.id] = target

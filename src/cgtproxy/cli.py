@@ -1,0 +1,99 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from cgtproxy import __version__
+from cgtproxy.errors import CgtproxyError
+
+DESCRIPTION = """\
+Send each app's traffic where you want it: direct, nowhere, or through a proxy.
+
+Without a command it runs the daemon in the foreground: it watches cgroups (systemd gives every
+app and service one) and keeps nftables and policy routing so that the rules of its configuration
+hold. It needs CAP_NET_ADMIN and no other privilege.
+"""
+
+EPILOG = """\
+examples:
+  cgtproxy check                  is the configuration right, and may I run?
+  cgtproxy rules -c new.yaml      show what new.yaml would put into nftables
+  systemctl reload cgtproxy       take over a changed configuration (SIGHUP)
+
+files: /etc/cgtproxy/config.yaml, see cgtproxy.yaml(5). Without it everything goes direct.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code (sysexits(3): 78 configuration, 77 privilege)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return _run(arguments)
+    except CgtproxyError as error:
+        print(f"cgtproxy: {error}" if not str(error).startswith(os.sep) else error, file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Each command imports what it needs when it runs: `check` must not wait for the daemon's.
+    match arguments.command, getattr(arguments, "what", None):
+        case "check", what:
+            from cgtproxy.commands.check import check
+
+            return check(arguments.config, what)
+        case "rules", _:
+            from cgtproxy.commands.rules import rules
+
+            return rules(arguments.config)
+        case "config", "schema":
+            from cgtproxy.commands.schema import schema
+
+            return schema()
+        case _:
+            from cgtproxy.commands.run import run
+
+            return run(arguments.config, arguments.log_level)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cgtproxy",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"cgtproxy {__version__}")
+    _common(parser, None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    check = commands.add_parser("check", help="check the configuration and the permissions")
+    _common(check, argparse.SUPPRESS)
+    check.add_argument(
+        "what", nargs="?", choices=("config", "permission"), help="only this (default: both)"
+    )
+    rules = commands.add_parser("rules", help="print the nftables ruleset, touching nothing")
+    _common(rules, argparse.SUPPRESS)
+    config = commands.add_parser("config", help="about the configuration file")
+    _common(config, argparse.SUPPRESS)
+    config.add_argument("what", choices=("schema",), help="print the JSON Schema for editors")
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Options that stand before or after the command."""
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", default=default, help="the configuration file"
+    )
+    parser.add_argument(
+        "--log-level",
+        metavar="LEVEL",
+        default=default,
+        help="debug, info, warning or error (default: $LOG_LEVEL, else info)",
+    )

@@ -1,0 +1,43 @@
+"""`cgtproxy check`: is the configuration right, and may we run?"""
+
+from __future__ import annotations
+
+import sys
+
+from cgtproxy.commands.source import describe, load
+from cgtproxy.errors import CgtproxyError
+
+
+def check(config: str | None, what: str | None) -> int:
+    """Both are looked at even if the first is wrong; the exit code is that of the first wrong."""
+    codes = []
+    if what in (None, "config"):
+        codes.append(_told(_check_config, config))
+    if what in (None, "permission"):
+        codes.append(_told(_check_permission, config))
+    return next((code for code in codes if code), 0)
+
+
+def _told(part: object, config: str | None) -> int:
+    assert callable(part)
+    try:
+        print(part(config))
+    except CgtproxyError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _check_config(config: str | None) -> str:
+    parsed = load(config)
+    for warning in parsed.warnings:
+        print(f"{warning} (warning)", file=sys.stderr)
+    counts = f"{len(parsed.config.rules)} rules, {len(parsed.config.tproxies)} TPROXYs"
+    return f"configuration: {describe(config)} is right: {counts}"
+
+
+def _check_permission(_: str | None) -> str:
+    from cgtproxy.nft.kernel import check_permission
+
+    check_permission()
+    return "permission: this process may change nftables and routing"

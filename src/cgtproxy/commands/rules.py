@@ -1,0 +1,54 @@
+"""`cgtproxy rules`: what would be installed, in nft's own syntax."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from cgtproxy import __version__
+from cgtproxy.cgroup.mount import find
+from cgtproxy.cgroup.scan import scan
+from cgtproxy.cgroup.tree import Cgroup, Tree
+from cgtproxy.commands.source import describe, load
+from cgtproxy.nft.plan import Plan
+from cgtproxy.nft.ruleset import CGROUP_MAP, build
+from cgtproxy.nft.text import Members, render
+from cgtproxy.policy import Policy
+
+# nft(8) finds cgroups by their path below this, and knows no other place.
+NFT_ROOT = b"/sys/fs/cgroup"
+NFT_PATH = re.compile(rb"[\x20\x21\x23-\x5b\x5d-\x7e]{1,500}")  # its strings have no escapes
+
+
+def rules(config: str | None) -> int:
+    parsed = load(config)
+    root = find(parsed.config.cgroup_root)
+    tree = scan(root, Policy(parsed.config.rules))
+    plan = Plan(parsed.config)
+    print(f"# cgtproxy {__version__}, {describe(config)}: {tree.size} cgroups")
+    print("# The daemon's table has the flags owner and persist, where the kernel knows them.")
+    members = _members(tree, plan, nameable=root.path == NFT_ROOT)
+    print(render(build(plan, tree.levels), members), end="")
+    return 0
+
+
+def _members(tree: Tree, plan: Plan, *, nameable: bool) -> Members:
+    members: Members = {}
+    for cgroup in tree.root.walk():
+        if cgroup.id not in tree.elements:
+            continue
+        outcome = plan.outcomes[cgroup.target]
+        key, named = _key(cgroup, nameable)
+        for name, text in ((CGROUP_MAP, f"{key} : {outcome.verdict}"), (outcome.set_name, key)):
+            if name:
+                members.setdefault(name, []).append((named, text))
+    return members
+
+
+def _key(cgroup: Cgroup, nameable: bool) -> tuple[str, bool]:
+    """The cgroup as nft reads it, and whether it can."""
+    path = cgroup.path.lstrip(b"/")
+    if nameable and NFT_PATH.fullmatch(path):
+        return f'"{path.decode()}"', True
+    shown = os.fsencode(cgroup.path).decode("utf-8", "backslashreplace")
+    return f"cgroup id {cgroup.id} ({shown})", False

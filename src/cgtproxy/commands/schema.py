@@ -1,0 +1,12 @@
+"""`cgtproxy config schema`"""
+
+from __future__ import annotations
+
+import json
+
+from cgtproxy.config import json_schema
+
+
+def schema() -> int:
+    print(json.dumps(json_schema(), indent=2))
+    return 0

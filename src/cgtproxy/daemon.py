@@ -1,0 +1,68 @@
+"""The daemon: one process, one engine, told what to do by signals."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+
+from cgtproxy import __version__, lock
+from cgtproxy.config import Parsed
+from cgtproxy.engine.engine import Engine
+from cgtproxy.errors import CgtproxyError
+from cgtproxy.loop import Loop
+from cgtproxy.notify import Notifier
+
+log = logging.getLogger("cgtproxy")
+
+
+class Daemon:
+    """`load` reads the configuration, at the start and at each SIGHUP."""
+
+    def __init__(self, load: Callable[[], Parsed]) -> None:
+        self._load = load
+        self._loop = Loop()
+        self._notifier = Notifier()
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises CgtproxyError where it cannot start."""
+        parsed = self._load()
+        _warn(parsed)
+        held = lock.take()  # until the process ends
+        if held is None:
+            log.warning("another user's process holds our lock; going on without it")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.on_signal(number, self._loop.stop)
+        self._loop.on_signal(signal.SIGHUP, self._reload)
+        self._engine = Engine(parsed.config, self._loop, self._notifier.status)
+        self._engine.start()
+        log.info("cgtproxy %s: %s", __version__, self._engine.status())
+        self._notifier.ready(self._engine.status())
+        if self._notifier.watchdog_seconds:
+            self._watchdog()
+        self._loop.run()
+        self._notifier.stopping()
+        self._engine.stop()
+        log.info("stopped, nothing of ours is left behind")
+
+    def _reload(self) -> None:
+        self._notifier.reloading()
+        try:
+            parsed = self._load()
+            _warn(parsed)
+            self._engine.reload(parsed.config)
+        except CgtproxyError as error:
+            log.error("not reloaded, the old configuration stays in force: %s", error)
+        else:
+            log.info("reloaded: %s", self._engine.status())
+        self._notifier.ready(self._engine.status())
+
+    def _watchdog(self) -> None:
+        assert self._notifier.watchdog_seconds is not None
+        self._notifier.watchdog()
+        self._loop.after(self._notifier.watchdog_seconds / 2, self._watchdog)
+
+
+def _warn(parsed: Parsed) -> None:
+    for warning in parsed.warnings:
+        log.warning("%s", warning)

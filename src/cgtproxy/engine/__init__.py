@@ -1,0 +1,1 @@
+"""Reconciling: what should be in the kernel, what is, and one change to make them the same."""

@@ -1,0 +1,40 @@
+"""What one configuration wants of the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cgtproxy.cgroup.tree import Tree
+from cgtproxy.config.model import Config
+from cgtproxy.nft.model import Table
+from cgtproxy.nft.plan import Plan
+from cgtproxy.nft.ruleset import build
+from cgtproxy.nft.state import State
+from cgtproxy.policy import Policy
+from cgtproxy.routing.kernel import route_families, rule_families
+from cgtproxy.routing.model import Entry, wanted
+
+
+class Goal:
+    """A configuration, compiled: cgroups to decisions, decisions to kernel state."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.policy = Policy(config.rules)
+        self._plan = Plan(config)
+        self._tables: dict[tuple[int, ...], Table] = {}
+
+    def table(self, levels: tuple[int, ...]) -> Table:
+        if levels not in self._tables:
+            self._tables[levels] = build(self._plan, levels)
+        return self._tables[levels]
+
+    def state(self, tree: Tree, ids: Iterable[int] | None = None) -> State:
+        """The wanted table and elements; with `ids`, of these cgroups only."""
+        outcomes, elements = self._plan.outcomes, tree.elements
+        chosen = elements.keys() if ids is None else elements.keys() & ids
+        return State(self.table(tree.levels), {i: outcomes[elements[i]] for i in chosen})
+
+    def routing(self) -> set[Entry]:
+        """The wanted rules and routes, for the families that this host has now."""
+        return wanted(self.config, rule_families(), route_families())

@@ -1,0 +1,59 @@
+"""What the engine did, as log lines."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from cgtproxy.cgroup.tree import Cgroup
+from cgtproxy.config.model import Rule
+from cgtproxy.logs import fields
+from cgtproxy.nft.state import Change
+
+MOST_LINES = 10  # a transaction that changes more is summed up
+
+log = logging.getLogger("cgtproxy")
+
+
+def decisions(decided: Sequence[Cgroup], rules: Sequence[Rule]) -> None:
+    """Every decision, for DEBUG."""
+    for cgroup in decided:
+        _line(logging.DEBUG, cgroup, rules)
+
+
+def changed(change: Change, touched: Mapping[int, Cgroup], rules: Sequence[Rule]) -> None:
+    """The cgroups whose decision in the kernel changed, for INFO."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    added = [touched[key] for key in change.add if key in touched]
+    gone = [touched[key] for key in change.remove.keys() - change.add.keys() if key in touched]
+    if len(added) + len(gone) <= MOST_LINES:
+        for cgroup in added:
+            _line(logging.INFO, cgroup, rules)
+        for cgroup in gone:
+            path = os.fsdecode(cgroup.path)
+            how = "follows its parent now" if cgroup.alive else "gone"
+            log.info("%s: %s", path, how, extra=fields(CGROUP=path))
+        return
+    counts = Counter(str(cgroup.target) for cgroup in added)
+    parts = [f"{count} {target}" for target, count in counts.most_common()]
+    if gone:
+        parts.append(f"{len(gone)} gone")
+    log.info("%d cgroups: %s", len(added) + len(gone), ", ".join(parts))
+
+
+def _line(level: int, cgroup: Cgroup, rules: Sequence[Rule]) -> None:
+    if not log.isEnabledFor(level):
+        return
+    path = os.fsdecode(cgroup.path)
+    values: dict[str, object] = {"CGROUP": path, "CGROUP_ID": cgroup.id, "TARGET": cgroup.target}
+    if cgroup.rule is None:
+        why = "no rule, as its parent"
+    else:
+        rule = rules[cgroup.rule]
+        where = f", line {rule.line}" if rule.line else ""
+        why = f"rule {cgroup.rule + 1}{where}"
+        values |= {"RULE": cgroup.rule + 1, "RULE_MATCH": rule.match}
+    log.log(level, "%s: %s (%s)", path, cgroup.target, why, extra=fields(**values))

@@ -1,0 +1,104 @@
+"""Logs: lines for people, fields for journald."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import struct
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+LEVELS = ("debug", "info", "warning", "error")
+JOURNAL = "/run/systemd/journal/socket"
+PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
+COLOURS = {logging.DEBUG: "\x1b[2m", logging.WARNING: "\x1b[33m", logging.ERROR: "\x1b[31m"}
+
+
+def fields(**values: object) -> dict[str, Any]:
+    """What to pass as a log call's `extra`, for journald: CGROUP="/a", TARGET="direct", ..."""
+    return {"fields": values}
+
+
+def level(name: str) -> int | None:
+    """The number of a level's name, None if it is none; `warn` and upper case are understood."""
+    name = {"warn": "warning", "err": "error"}.get(name.lower(), name.lower())
+    return logging.getLevelNamesMapping()[name.upper()] if name in LEVELS else None
+
+
+def set_up(threshold: int, environ: Mapping[str, str] = os.environ) -> None:
+    """To the terminal if there is one, else to the journal, else to plain stderr.
+
+    A stderr that somebody redirected (it is not the journal's own stream) gets the lines too.
+    """
+    root = logging.getLogger("cgtproxy")
+    root.setLevel(threshold)
+    root.propagate = False
+    root.handlers.clear()
+    terminal = sys.stderr.isatty()
+    journal = None if terminal else _journal()
+    if journal is not None:
+        root.addHandler(journal)
+    if journal is None or not _is_journal_stream(environ):
+        lines = logging.StreamHandler()
+        lines.setFormatter(_Lines(colour=terminal and "NO_COLOR" not in environ))
+        root.addHandler(lines)
+
+
+class _Lines(logging.Formatter):
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        start = COLOURS.get(record.levelno) if self._colour else None
+        return f"{start}{line}\x1b[0m" if start else line
+
+
+class _Journal(logging.Handler):
+    """journald's native protocol (systemd's JOURNAL_NATIVE_PROTOCOL)."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__()
+        self._socket = sock
+
+    def emit(self, record: logging.LogRecord) -> None:
+        values = {
+            "MESSAGE": self.format(record),
+            "PRIORITY": PRIORITIES.get(record.levelno, 5),
+            "SYSLOG_IDENTIFIER": "cgtproxy",
+            "LOGGER": record.name,
+            **getattr(record, "fields", {}),
+        }
+        data = b"".join(_field(name, str(value)) for name, value in values.items())
+        with contextlib.suppress(OSError):  # a journal that is down must not stop the work
+            self._socket.send(data)
+
+
+def _field(name: str, value: str) -> bytes:
+    data = value.encode("utf-8", "surrogateescape")
+    if b"\n" not in data:
+        return name.encode() + b"=" + data + b"\n"
+    return name.encode() + b"\n" + struct.pack("<Q", len(data)) + data + b"\n"
+
+
+def _journal() -> _Journal | None:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        sock.connect(JOURNAL)
+    except OSError:
+        sock.close()
+        return None
+    return _Journal(sock)
+
+
+def _is_journal_stream(environ: Mapping[str, str]) -> bool:
+    """Whether stderr is the journal's (systemd.exec(5), $JOURNAL_STREAM)."""
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return True  # no stderr: nothing to write to
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"

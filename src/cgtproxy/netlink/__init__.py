@@ -1,0 +1,1 @@
+"""Netlink: the messages (pure) and the socket."""

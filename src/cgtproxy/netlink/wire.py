@@ -1,0 +1,117 @@
+"""Netlink messages and attributes, encoded and decoded (RFC 3549, linux/netlink.h)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+NLMSG_ERROR = 2
+NLMSG_DONE = 3
+
+NLM_F_REQUEST = 0x001
+NLM_F_ACK = 0x004
+NLM_F_DUMP_INTR = 0x010
+NLM_F_DUMP = 0x300
+NLM_F_EXCL = 0x200
+NLM_F_CREATE = 0x400
+NLM_F_APPEND = 0x800
+
+NLA_F_NESTED = 0x8000
+NLA_TYPE_MASK = 0x3FFF
+
+NLM_F_CAPPED = 0x100
+NLM_F_ACK_TLVS = 0x200
+NLMSGERR_ATTR_MSG = 1
+
+_HEADER = struct.Struct("=IHHII")
+_ATTRIBUTE = struct.Struct("=HH")
+_ERRNO = struct.Struct("=i")
+_PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
+
+
+class Message(NamedTuple):
+    """One netlink message; `body` begins after the netlink header."""
+
+    kind: int
+    flags: int
+    seq: int
+    portid: int
+    body: bytes
+
+
+class Ack(NamedTuple):
+    """An acknowledgement: `errno` is 0 or positive, `seq` that of the message it answers."""
+
+    errno: int
+    seq: int
+    text: str
+
+
+def attribute(kind: int, payload: bytes) -> bytes:
+    """One attribute, padded to four bytes; a length of 16 bits is all the header has."""
+    length = 4 + len(payload)
+    if length > 0xFFFF:
+        raise ValueError(f"netlink attribute {kind} of {length} bytes: 65535 at most")
+    return _ATTRIBUTE.pack(length, kind) + payload + _PADDING[length & 3]
+
+
+def nested(kind: int, *attributes: bytes) -> bytes:
+    return attribute(kind | NLA_F_NESTED, b"".join(attributes))
+
+
+def string(kind: int, text: str) -> bytes:
+    return attribute(kind, text.encode() + b"\0")
+
+
+def u8(kind: int, value: int) -> bytes:
+    return attribute(kind, bytes((value,)))
+
+
+def u32(kind: int, value: int) -> bytes:
+    """In the host's byte order, as rtnetlink has its numbers."""
+    return attribute(kind, struct.pack("=I", value))
+
+
+def be32(kind: int, value: int) -> bytes:
+    """In network byte order, as nfnetlink has its numbers."""
+    return attribute(kind, struct.pack(">I", value & 0xFFFFFFFF))
+
+
+def message(kind: int, flags: int, body: bytes, seq: int = 0) -> bytes:
+    length = _HEADER.size + len(body)
+    return _HEADER.pack(length, kind, flags, seq, 0) + body + _PADDING[length & 3]
+
+
+def parse_messages(data: bytes) -> Iterator[Message]:
+    """The messages of one datagram; a truncated tail is left out."""
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, kind, flags, seq, portid = _HEADER.unpack_from(data, offset)
+        if length < _HEADER.size or offset + length > len(data):
+            return
+        yield Message(kind, flags, seq, portid, data[offset + _HEADER.size : offset + length])
+        offset += length + (-length & 3)
+
+
+def parse_attributes(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """The attributes from `offset` on, as (type without flags, payload)."""
+    while offset + 4 <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, offset)
+        if length < 4 or offset + length > len(data):
+            return
+        yield kind & NLA_TYPE_MASK, data[offset + 4 : offset + length]
+        offset += length + (-length & 3)
+
+
+def parse_ack(answer: Message) -> Ack:
+    """Decode an NLMSG_ERROR message (an errno of 0 is a plain acknowledgement)."""
+    (errno,) = _ERRNO.unpack_from(answer.body)
+    length = _HEADER.unpack_from(answer.body, 4)[0]
+    text = ""
+    if answer.flags & NLM_F_ACK_TLVS:
+        payload = 0 if answer.flags & NLM_F_CAPPED else length - _HEADER.size
+        for kind, value in parse_attributes(answer.body, 4 + _HEADER.size + payload):
+            if kind == NLMSGERR_ATTR_MSG:
+                text = value.rstrip(b"\0").decode("utf-8", "replace")
+    return Ack(-errno, answer.seq, text)

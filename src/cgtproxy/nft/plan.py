@@ -1,0 +1,105 @@
+"""What of the configuration the table needs to know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, collapse_addresses
+from typing import cast
+
+from cgtproxy.config.model import DIRECT, DROP, Config, Network, Target, Tproxy
+from cgtproxy.nft.statements import Protocol
+
+DNS_PORT = 53
+VERSIONS = (4, 6)
+LONGEST_NAME = 100  # the kernel's limit, NFT_NAME_MAXLEN, is 256 bytes with our prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """DNS queries of this kind go to `server` instead; with `loopback`, also those to loopback."""
+
+    version: int
+    protocol: Protocol
+    server: IPv4Address | IPv6Address
+    server_port: int
+    loopback: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a cgroup's element tells a target: the verdict in the map, and the set it is also in."""
+
+    verdict: str
+    chain: str = ""
+    set_name: str = ""
+
+
+def queries(tproxy: Tproxy) -> list[Query]:
+    """The queries that are hijacked: of the traffic that this TPROXY would get."""
+    hijack = tproxy.dns_hijack
+    if hijack is None:
+        return []
+    servers = [hijack.ip, None if tproxy.no_ipv6 else hijack.ip6]
+    protocols: list[Protocol] = [] if tproxy.no_udp else ["udp"]
+    if hijack.tcp:
+        protocols.append("tcp")
+    return [
+        Query(server.version, protocol, server, hijack.port, hijack.loopback)
+        for server in servers
+        if server is not None
+        for protocol in protocols
+    ]
+
+
+class Plan:
+    """The configuration as chains and sets: names that nft accepts, verdicts that tell targets."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.names = _identifiers(tproxy.name for tproxy in config.tproxies)
+        self.bypass = {version: _merged(config.bypass, version) for version in VERSIONS}
+        self.outcomes = self._outcomes()
+
+    def loopback(self, version: int) -> bool:
+        """Whether queries to a resolver on loopback are looked at before the bypass is."""
+        return any(
+            query.loopback and query.version == version
+            for tproxy in self.config.tproxies
+            for query in queries(tproxy)
+        )
+
+    def _outcomes(self) -> dict[Target, Outcome]:
+        outcomes = {DIRECT: Outcome("accept"), DROP: Outcome("drop")}
+        chains = {
+            Target("tproxy", t.name): f"mark-{self.names[t.name]}" for t in self.config.tproxies
+        }
+        if any(self.loopback(version) for version in VERSIONS):
+            # A query to a bypassed resolver gets as far as this and must not be dropped.
+            chains[DROP] = "drop-cgroup"
+        for index, (target, chain) in enumerate(chains.items()):
+            if index == 0:
+                outcomes[target] = Outcome("continue", chain)
+            else:
+                outcomes[target] = Outcome(
+                    "return", chain, f"to-{chain}" if len(chains) > 2 else ""
+                )
+        return outcomes
+
+
+def _merged(networks: Iterable[Network], version: int) -> list[Network]:
+    chosen = [network for network in networks if network.version == version]
+    return list(cast(Iterable[Network], collapse_addresses(chosen)))
+
+
+def _identifiers(names: Iterable[str]) -> dict[str, str]:
+    """A different nft identifier for each name: letters, digits, `_`, `.` and `-`."""
+    identifiers: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:LONGEST_NAME]
+        identifier, number = plain, 2
+        while identifier in identifiers.values():
+            identifier, number = f"{plain}.{number}", number + 1
+        identifiers[name] = identifier
+    return identifiers

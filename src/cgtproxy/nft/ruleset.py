@@ -1,0 +1,200 @@
+"""From a configuration to the table: what happens to a packet, in order.
+
+    output (route)        answers and what is not TCP or UDP leave; so does what goes to a bypass
+      └ cgroups           deepest level first, the cgroup's element decides
+          └ mark-NAME     no-udp, no-ipv6 and DNS are looked at, then the packet gets the fwmark:
+                          the ip rule sends it to lo, and it comes in again through
+    prerouting            └ tproxy-NAME gives it to the TPROXY server's socket
+    dns (nat)             └ dns-NAME gives a marked query to the DNS server instead
+    guard (postrouting)   a marked packet that leaves for a network is dropped: a lost ip rule
+                          or route must not leak what was to be proxied
+
+A map's `goto` element makes nf_tables validate the whole map at each change (nft_lookup_validate):
+1 ms an insertion with 10,000 cgroups, 60 ms with 100,000. Plain verdicts do not, so the map
+tells by them: `accept` is direct, `drop` is drop, `continue` goes on in its rule with `goto` the
+first TPROXY, and `return` leaves for whatever others there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from cgtproxy.config.model import DROP, Tproxy
+from cgtproxy.nft import model
+from cgtproxy.nft import statements as nft
+from cgtproxy.nft.model import (
+    PRIORITY_BEFORE_DSTNAT,
+    PRIORITY_MANGLE,
+    Chain,
+    Hook,
+    Rule,
+    Set,
+    Table,
+)
+from cgtproxy.nft.plan import DNS_PORT, VERSIONS, Outcome, Plan, queries
+
+CGROUP_MAP = "cgroup-vmap"
+PROTOCOL_SET = "protocols"
+MARK_SET = "marks"
+TPROXY_MAP = "tproxy-vmap"
+DNS_MAP = "dns-vmap"
+BYPASS_SETS = {4: "bypass", 6: "bypass6"}
+BYPASS_KEYS: dict[int, model.Key] = {4: "ipv4_addr", 6: "ipv6_addr"}
+
+
+def build(plan: Plan, levels: Sequence[int]) -> Table:
+    """The table for cgroups at these levels of the hierarchy (0 is the root)."""
+    tproxies = plan.config.tproxies
+    sets = [
+        Set(CGROUP_MAP, "cgroupsv2", is_map=True, constant=False),
+        Set(PROTOCOL_SET, "inet_proto", (model.protocol("tcp"), model.protocol("udp"))),
+    ]
+    sets += [
+        Set(outcome.set_name, "cgroupsv2", constant=False)
+        for outcome in plan.outcomes.values()
+        if outcome.set_name
+    ]
+    for version, networks in plan.bypass.items():
+        if networks:
+            elements = tuple(e for network in networks for e in model.interval(network))
+            sets.append(Set(BYPASS_SETS[version], BYPASS_KEYS[version], elements, interval=True))
+    chains = [*_decision(plan, levels), *_output(plan)]
+    if tproxies:
+        sets.append(Set(MARK_SET, "mark", tuple(model.mark(t.mark) for t in tproxies)))
+        sets.append(_by_mark(TPROXY_MAP, "tproxy", plan, tproxies))
+        chains += _tproxy_chains(plan)
+    if hijacking := [t for t in tproxies if queries(t)]:
+        sets.append(_by_mark(DNS_MAP, "dns", plan, hijacking))
+        chains += _dns_chains(plan, hijacking)
+    return Table(tuple(sets), tuple(chains))
+
+
+def _by_mark(name: str, prefix: str, plan: Plan, tproxies: Iterable[Tproxy]) -> Set:
+    elements = (model.mark(t.mark, ("goto", f"{prefix}-{plan.names[t.name]}")) for t in tproxies)
+    return Set(name, "mark", tuple(elements), is_map=True)
+
+
+def _bypassed(plan: Plan) -> list[nft.Statement]:
+    return [
+        nft.destination_in(version, BYPASS_SETS[version])
+        for version, networks in plan.bypass.items()
+        if networks
+    ]
+
+
+def _decision(plan: Plan, levels: Sequence[int]) -> list[Chain]:
+    """Which chain a packet goes to: `cgroups`, and `decide` where the map alone cannot tell."""
+    ordered = sorted(levels, reverse=True)
+    then: Rule = ()
+    others: list[Outcome] = []
+    for outcome in plan.outcomes.values():
+        if outcome.verdict == "continue":
+            then = (nft.verdict("goto", outcome.chain),)
+        elif outcome.verdict == "return":
+            others.append(outcome)
+    rules: list[Rule] = [(nft.cgroup_vmap(level, CGROUP_MAP), *then) for level in ordered]
+    if not others:
+        return [Chain("cgroups", tuple(rules))]
+    rules.append((nft.ACCEPT,))
+    decide: list[Rule] = [(nft.verdict("jump", "cgroups"),)]
+    if len(others) == 1:
+        decide.append((nft.verdict("goto", others[0].chain),))
+    else:
+        decide += [
+            (nft.cgroup_in(level, other.set_name), nft.verdict("goto", other.chain))
+            for level in ordered
+            for other in others
+        ]
+    return [Chain("cgroups", tuple(rules)), Chain("decide", tuple(decide))]
+
+
+def _output(plan: Plan) -> list[Chain]:
+    several = any(outcome.verdict == "return" for outcome in plan.outcomes.values())
+    decide = nft.verdict("goto", "decide" if several else "cgroups")
+    rules: list[Rule] = [
+        (nft.ct_reply(), nft.RETURN),
+        (nft.protocol_not_in(PROTOCOL_SET), nft.RETURN),
+    ]
+    rules += [
+        (nft.port(DNS_PORT), nft.destination_loopback(version), decide)
+        for version in VERSIONS
+        if plan.loopback(version)
+    ]
+    rules += [(statement, nft.RETURN) for statement in _bypassed(plan)]
+    rules.append((decide,))
+    chains = [Chain("output", tuple(rules), Hook("route", "output", PRIORITY_MANGLE))]
+    if plan.outcomes[DROP].chain:
+        chains.append(Chain(plan.outcomes[DROP].chain, (*_spared(plan), (nft.DROP,))))
+    return chains
+
+
+def _tproxy_chains(plan: Plan) -> list[Chain]:
+    chains = [
+        Chain(
+            "prerouting",
+            ((nft.from_loopback(), nft.mark_vmap(TPROXY_MAP)),),
+            Hook("filter", "prerouting", PRIORITY_MANGLE),
+        ),
+        Chain(
+            "guard",
+            ((nft.not_to_loopback(), nft.mark_in(MARK_SET), nft.DROP),),
+            Hook("filter", "postrouting", PRIORITY_MANGLE),
+        ),
+    ]
+    for tproxy in plan.config.tproxies:
+        name = plan.names[tproxy.name]
+        chains.append(Chain(f"mark-{name}", tuple(_mark_rules(plan, tproxy))))
+        chains.append(Chain(f"tproxy-{name}", tuple(_tproxy_rules(tproxy))))
+    return chains
+
+
+def _mark_rules(plan: Plan, tproxy: Tproxy) -> list[Rule]:
+    rules: list[Rule] = []
+    if tproxy.no_udp:
+        rules.append((nft.protocol("udp"), nft.ACCEPT))
+    if tproxy.no_ipv6:
+        rules.append((nft.family(6), nft.ACCEPT))
+    for query in queries(tproxy):
+        asked = nft.family(query.version), nft.protocol_port(query.protocol, DNS_PORT)
+        if query.server_port == DNS_PORT:
+            # NAT to where it goes anyway would be no NAT, and the mark would stay.
+            rules.append((nft.destination(query.server), asked[1], nft.ACCEPT))
+        # Only a connection's first packet passes the nat chain; the others follow it unmarked.
+        rules.append((*asked, nft.ct_dnat(), nft.ACCEPT))
+        if query.loopback:
+            rules.append((*asked, nft.set_mark(tproxy.mark), nft.ACCEPT))
+    rules += _spared(plan)
+    rules.append((nft.set_mark(tproxy.mark),))
+    return rules
+
+
+def _spared(plan: Plan) -> list[Rule]:
+    """Queries came here without a look at the bypass; those that are not hijacked get it now."""
+    if not any(plan.loopback(version) for version in VERSIONS):
+        return []
+    return [(nft.port(DNS_PORT), statement, nft.ACCEPT) for statement in _bypassed(plan)]
+
+
+def _tproxy_rules(tproxy: Tproxy) -> list[Rule]:
+    """Where no socket takes a packet it is refused: it must not reach a local server instead."""
+    rules: list[Rule] = [(nft.protocol("tcp"), nft.tproxy(tproxy.port), nft.ACCEPT)]
+    if not tproxy.no_udp:
+        rules.append((nft.protocol("udp"), nft.tproxy(tproxy.port), nft.ACCEPT))
+    return [*rules, (nft.protocol("tcp"), nft.reject_reset()), (nft.reject(),)]
+
+
+def _dns_chains(plan: Plan, tproxies: Iterable[Tproxy]) -> list[Chain]:
+    hook = Hook("nat", "output", PRIORITY_BEFORE_DSTNAT)
+    chains = [Chain("dns", ((nft.mark_vmap(DNS_MAP),),), hook)]
+    for tproxy in tproxies:
+        rules = (
+            (
+                nft.family(query.version),
+                nft.protocol_port(query.protocol, DNS_PORT),
+                nft.set_mark(0),
+                nft.dnat(query.server, query.server_port),
+            )
+            for query in queries(tproxy)
+        )
+        chains.append(Chain(f"dns-{plan.names[tproxy.name]}", tuple(rules)))
+    return chains

@@ -1,0 +1,1 @@
+"""Policy routing: marked packets to lo, both families."""

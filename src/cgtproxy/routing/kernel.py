@@ -1,0 +1,113 @@
+"""Policy routing in the kernel: looked at, changed, watched."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from socket import AF_INET, AF_INET6
+
+from cgtproxy.errors import CgtproxyError
+from cgtproxy.netlink.socket import NetlinkError, NetlinkSocket, Watch
+from cgtproxy.netlink.wire import (
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REQUEST,
+    Message,
+    message,
+)
+from cgtproxy.routing import model
+from cgtproxy.routing.model import Entry, Route
+
+NETLINK_ROUTE = 0
+RTNLGRP_LINK = 1
+RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE = 7, 8
+RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE = 9, 11, 19
+GROUPS = (
+    RTNLGRP_LINK,  # lo going down takes the IPv4 route with it and says nothing of that
+    RTNLGRP_IPV4_ROUTE,
+    RTNLGRP_IPV4_RULE,
+    RTNLGRP_IPV6_IFADDR,  # ::1 comes and goes with the IPv6 stack
+    RTNLGRP_IPV6_ROUTE,
+    RTNLGRP_IPV6_RULE,
+)
+RTM_NEWLINK, RTM_DELADDR = 16, 21
+_INTERFACE = struct.Struct("=i")
+
+IPV6_OFF = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
+
+
+def rule_families() -> set[int]:
+    """The families that this kernel has."""
+    return {AF_INET, AF_INET6} if IPV6_OFF.exists() else {AF_INET}
+
+
+def route_families() -> set[int]:
+    """The families for which lo can have a route."""
+    try:
+        return {AF_INET} if IPV6_OFF.read_text().strip() == "1" else {AF_INET, AF_INET6}
+    except FileNotFoundError:
+        return {AF_INET}
+
+
+class Routing:
+    def __init__(self) -> None:
+        self._socket = NetlinkSocket(NETLINK_ROUTE)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    @property
+    def portid(self) -> int:
+        return self._socket.portid
+
+    def look(self) -> set[Entry]:
+        """All rules and routes that are ours, whatever table they are about."""
+        seen: set[Entry] = set()
+        for family in rule_families():
+            for kind, what in ((model.RTM_GETRULE, "ip rules"), (model.RTM_GETROUTE, "routes")):
+                answers = self._socket.dump(kind, model.dump_request(family, kind), f"the {what}")
+                seen |= {entry for answer in answers if (entry := model.decode(answer))}
+        return seen
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        flags = NLM_F_CREATE | NLM_F_EXCL
+        for entry in sorted(entries, key=str):
+            kind = model.RTM_NEWROUTE if isinstance(entry, Route) else model.RTM_NEWRULE
+            try:
+                self._send(kind, flags, entry)
+            except NetlinkError as error:
+                if error.errno != errno.EEXIST:
+                    raise
+                raise CgtproxyError(
+                    f"cannot add the {entry}: somebody else has one there",
+                    "choose another `route-table` or `rule-priority`, or delete theirs",
+                ) from error
+
+    def remove(self, entries: Iterable[Entry]) -> None:
+        for entry in sorted(entries, key=str):
+            kind = model.RTM_DELROUTE if isinstance(entry, Route) else model.RTM_DELRULE
+            try:
+                self._send(kind, 0, entry)
+            except NetlinkError as error:
+                if error.errno not in (errno.ENOENT, errno.ESRCH):  # gone meanwhile
+                    raise
+
+    def _send(self, kind: int, flags: int, entry: Entry) -> None:
+        request = message(kind, NLM_F_REQUEST | NLM_F_ACK | flags, model.encode(entry))
+        self._socket.request([request], [f"the {entry}"])
+
+
+def watch(writer: int) -> Watch:
+    """Tells when somebody changes what our rules and routes need."""
+    return Watch(NETLINK_ROUTE, GROUPS, writer, _concerns)
+
+
+def _concerns(notice: Message) -> bool:
+    if RTM_NEWLINK <= notice.kind <= RTM_DELADDR:
+        # The index follows four bytes in both struct ifinfomsg and struct ifaddrmsg.
+        index: int = _INTERFACE.unpack_from(notice.body, 4)[0]
+        return index == model.LOOPBACK_IFINDEX
+    return model.decode(notice) is not None
