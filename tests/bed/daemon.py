@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -43,6 +42,7 @@ class Daemon(Program):
         notify = {"NOTIFY_SOCKET": str(self.directory / "notify")}
         environment = {**os.environ, "LOG_LEVEL": "debug", **notify, **(env or {})}
         super().__init__([*wrapper, *program], cgroup=cgroup, env=environment)
+        threading.Thread(target=self._hear, daemon=True).start()
 
     def write_config(self, config: str) -> None:
         self.config.write_text(config)
@@ -65,18 +65,16 @@ class Daemon(Program):
 
     def wait_notified(self, assignment: str, *, since: int = 0, timeout: float = TIMEOUT) -> None:
         """Wait for a notification such as "READY=1", from number `since` on."""
-        deadline = time.monotonic() + timeout
-        exited = os.pidfd_open(self.pid)
-        try:
-            sources: list[socket.socket | int] = [self._notify, exited]
-            while assignment not in self.notified[since:]:
-                left = max(0.0, deadline - time.monotonic())
-                readable, _, _ = select.select(sources, [], [], left)
-                if self._notify in readable:
-                    self.notified += self._notify.recv(65536).decode().splitlines()
-                elif readable:
-                    raise AssertionError(f"ended before {assignment}: {self.wait()}. {self}")
-                else:
-                    raise AssertionError(f"no {assignment} in {timeout:g} s. {self}")
-        finally:
-            os.close(exited)
+
+        def found() -> bool | None:
+            return assignment in self.notified[since:] or None
+
+        self._wait_news(found, assignment, timeout)
+
+    def _hear(self) -> None:
+        """Read all that it tells, as a service manager does: a full socket would block it."""
+        while True:
+            told = self._notify.recv(65536).decode().splitlines()
+            with self._news:
+                self.notified += told
+                self._news.notify_all()

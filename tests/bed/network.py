@@ -15,6 +15,7 @@ HOST4, HOST6 = "10.66.0.1", "fd66::1"
 ORIGIN4, ORIGIN6 = "10.66.0.2", "fd66::2"
 # More addresses of the host, from which only the real proxy server talks to the origin.
 PROXY4, PROXY6 = "10.66.0.3", "fd66::3"
+HOST_MAC, ORIGIN_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 TPROXY_PORT, SING_BOX_PORT = 10001, 10002
 NAMESPACE = "origin"
 RESPONDER = Path(__file__).parent / "programs" / "responder.py"
@@ -61,24 +62,29 @@ class Origin(Responder):
 
 
 def build() -> None:
+    inside = ("-n", NAMESPACE)
     run("ip", "netns", "add", NAMESPACE)
-    run("ip", "link", "add", "uplink", "type", "veth", "peer", "host", "netns", NAMESPACE)
-    run("ip", "-n", NAMESPACE, "link", "set", "lo", "up")
+    peer = ("peer", "host", "address", ORIGIN_MAC, "netns", NAMESPACE)
+    run("ip", "link", "add", "uplink", "address", HOST_MAC, "type", "veth", *peer)
+    run("ip", *inside, "link", "set", "lo", "up")
     _set_up("uplink", f"{HOST4}/24", f"{HOST6}/64")
-    _set_up("host", f"{ORIGIN4}/24", f"{ORIGIN6}/64", "-n", NAMESPACE)
+    _set_up("host", f"{ORIGIN4}/24", f"{ORIGIN6}/64", *inside)
     # Deprecated, so that only who binds to it uses it (RFC 6724, section 5, rule 3).
     proxy = ("dev", "uplink", "preferred_lft", "0")
     run("ip", "address", "add", f"{PROXY4}/24", *proxy)
     run("ip", "address", "add", f"{PROXY6}/64", *proxy, "nodad")
+    # A fresh IPv6 address takes up to a second to answer neighbour solicitations.
+    run("ip", "neighbour", "add", ORIGIN6, "lladdr", ORIGIN_MAC, "dev", "uplink")
+    for host6 in (HOST6, PROXY6):
+        run("ip", *inside, "neighbour", "add", host6, "lladdr", HOST_MAC, "dev", "host")
     for family, gateway in (("-4", ORIGIN4), ("-6", ORIGIN6)):
         run("ip", family, "route", "add", "default", "via", gateway)
         # Not in the table "local", whose default route would also swallow the way back.
         local = ("route", "add", "local", "default", "dev", "lo", "table", "main")
-        run("ip", "-n", NAMESPACE, family, *local)
+        run("ip", *inside, family, *local)
 
 
 def _set_up(link: str, ip4: str, ip6: str, *where: str) -> None:
     run("ip", *where, "address", "add", ip4, "dev", link)
-    # nodad: usable at once; there is nobody to have the same address.
     run("ip", *where, "address", "add", ip6, "dev", link, "nodad")
     run("ip", *where, "link", "set", link, "up")

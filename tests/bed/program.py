@@ -7,11 +7,13 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self, TypeVar
 
 from .cgroup import Cgroup
 from .waiting import TIMEOUT
+
+T = TypeVar("T")
 
 
 class Program:
@@ -71,18 +73,25 @@ class Program:
         return "\n".join(self.lines)
 
     def wait_line(self, pattern: str, *, since: int = 0, timeout: float = TIMEOUT) -> str:
-        """Return the first line from number `since` on in which the regex `pattern` is found."""
+        """The first line, from number `since` on, in which the regex `pattern` is found."""
+
+        def found() -> str | None:
+            return next((line for line in self.lines[since:] if re.search(pattern, line)), None)
+
+        return self._wait_news(found, f"line with {pattern!r}", timeout)
+
+    def _wait_news(self, found: Callable[[], T | None], what: str, timeout: float) -> T:
+        """The first value but None of `found`, asked again at each news, while the program runs."""
         deadline = time.monotonic() + timeout
         with self._news:
-            while True:
-                for line in self.lines[since:]:
-                    if re.search(pattern, line):
-                        return line
+            while (value := found()) is None:
                 left = deadline - time.monotonic()
-                if self._ended or left <= 0:
-                    state = "ended" if self._ended else "runs on"
-                    raise AssertionError(f"no line with {pattern!r}; it {state}. {self}")
+                if self._ended:
+                    raise AssertionError(f"no {what} before it ended. {self}")
+                if left <= 0:
+                    raise AssertionError(f"no {what} in {timeout:g} s. {self}")
                 self._news.wait(left)
+        return value
 
     def wait(self, timeout: float = TIMEOUT) -> int:
         """Wait for the end and for its last line; the exit code, or minus the signal's number."""
