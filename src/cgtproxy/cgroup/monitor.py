@@ -77,6 +77,8 @@ class Monitor:
                     cgroup.watch = UNWATCHED
                     if cgroup.parent is not None:
                         places[cgroup.parent, cgroup.name] = None
+                    else:
+                        self.lost = True
             elif mask & IN_ISDIR:
                 cgroup = self._watched.get(watch)
                 if cgroup is not None:

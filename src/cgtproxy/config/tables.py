@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cgtproxy.config.faults import Place, Report
 from cgtproxy.config.nodes import describe, entries, kind
 from cgtproxy.config.nodes import place as place_of
-from cgtproxy.config.scalars import Text, Type, Value
+from cgtproxy.config.scalars import Flag, Text, Type, Value
 
 if TYPE_CHECKING:
     from cgtproxy.config.nodes import Node
@@ -131,9 +131,10 @@ class Table:
             "required": [name for name, key in self.keys.items() if key.required],
             "additionalProperties": False,
         }
-        empty = {"enum": [None, False, ""]}
         if self.one_of:
             schema["oneOf"] = [
-                {"required": [name], "properties": {name: {"not": empty}}} for name in self.one_of
+                {"required": [name], "properties": {name: {"not": {"enum": [None, empty]}}}}
+                for name in self.one_of
+                for empty in [False if isinstance(self.keys[name].type, Flag) else ""]
             ]
         return schema

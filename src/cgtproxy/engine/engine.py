@@ -6,6 +6,7 @@ compare, change.
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from cgtproxy.engine.backoff import Backoff
 from cgtproxy.engine.goal import Goal
 from cgtproxy.errors import CgtproxyError
 from cgtproxy.loop import Loop
+from cgtproxy.netlink.socket import NetlinkError
 from cgtproxy.nft.kernel import NfTables
 from cgtproxy.nft.kernel import watch as watch_table
 from cgtproxy.nft.model import TABLE
@@ -62,8 +64,10 @@ class Engine:
         if self._nft.owned:
             self._table_watch.close()
         else:
-            log.info("this kernel cannot protect the table from others (Linux 5.12 can): watching")
             self._loop.watch(self._table_watch, self._table_changed)
+            log.info("this kernel does not keep others from our table (Linux 5.12 does): healing")
+        if not self._nft.persistent:
+            log.info("this kernel does not keep our table after a crash (Linux 6.9 does)")
         self._check_monitor()
 
     def reload(self, config: Config) -> None:
@@ -84,7 +88,6 @@ class Engine:
                 monitor.tree.redecide(old_goal.policy)
             else:
                 monitor.close()
-            self._establish()
             raise
         if monitor is not old_monitor:
             self._loop.unwatch(old_monitor)
@@ -110,11 +113,18 @@ class Engine:
         return line
 
     def _establish(self) -> None:
-        """Everything at once. Routing comes before the marks that need it, and goes after them."""
+        """All or nothing. Routing comes before the marks that need it, and goes after them."""
         wanted, seen = self._goal.routing(), self._routing.look()
-        self._routing.add(wanted - seen)
-        self._commit(everything=True)
-        self._routing.remove(seen - wanted)
+        try:
+            self._routing.add(wanted - seen)
+            self._commit(everything=True)
+        except CgtproxyError:
+            self._routing.remove(wanted - seen)
+            raise
+        try:
+            self._routing.remove(seen - wanted)
+        except CgtproxyError as error:
+            self._failed(error, {"routing"})
 
     def _commit(self, *, everything: bool = False) -> None:
         """Bring the table to the wanted state in one transaction."""
@@ -140,8 +150,11 @@ class Engine:
             return  # is made anew soon, with these
         try:
             self._commit()
-        except CgtproxyError as error:
-            self._failed(error, {"table"})
+        except NetlinkError as error:
+            if error.errno == errno.ENOENT:  # somebody was faster than the news of it
+                self._doubt("table")
+            else:
+                self._failed(error, {"table"})
 
     def _check_monitor(self) -> None:
         if self._monitor.lost:

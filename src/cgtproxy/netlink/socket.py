@@ -26,6 +26,8 @@ SO_ATTACH_FILTER = 26
 _BPF = struct.Struct("=HBBI")
 BPF_LD_W_ABS, BPF_JEQ_K, BPF_RET_K = 0x20, 0x15, 0x06
 
+PRIVILEGE = "run as root or with CAP_NET_ADMIN"
+
 SEND_BUFFER = 64 << 20  # the transaction with 100,000 cgroups has 4 MB; only a limit
 RECEIVE_SIZE = 1 << 18
 
@@ -94,8 +96,8 @@ class NetlinkSocket:
         """
         try:
             self._socket.send(b"".join(messages))
-        except PermissionError as error:
-            raise PermissionMissingError("no permission to use netlink", str(error)) from error
+        except OSError as error:
+            raise NetlinkError(error.errno or errno.EIO, 0, "", names[-1]) from error
         acknowledged = False
         failure: wire.Ack | None = None
         for answer in self._drain():
@@ -107,9 +109,7 @@ class NetlinkSocket:
         if failure is not None:
             what = names[failure.seq] if failure.seq < len(names) else "the transaction"
             if failure.errno == errno.EPERM:
-                raise PermissionMissingError(
-                    f"not permitted to change {what}", "run as root or with CAP_NET_ADMIN"
-                )
+                raise PermissionMissingError(f"not permitted to change {what}", PRIVILEGE)
             raise NetlinkError(failure.errno, failure.seq, failure.text, what)
         if not acknowledged:
             raise NetlinkError(errno.EIO, 0, "no acknowledgement", names[-1])
@@ -125,7 +125,7 @@ class NetlinkSocket:
                 if answer.kind == wire.NLMSG_ERROR:
                     ack = wire.parse_ack(answer)
                     if ack.errno == errno.EPERM:
-                        raise PermissionMissingError(f"not permitted to read {what}")
+                        raise PermissionMissingError(f"not permitted to read {what}", PRIVILEGE)
                     if ack.errno == errno.EINTR:
                         torn = True
                     elif ack.errno:

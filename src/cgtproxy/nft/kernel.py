@@ -30,6 +30,9 @@ MODULES = {
 }
 
 
+NO_NFTABLES = "it needs CONFIG_NF_TABLES: try `modprobe nf_tables`"
+
+
 class Seen(NamedTuple):
     flags: int
     owner: int  # netlink port id, which is the pid of who made the socket; 0: nobody
@@ -39,7 +42,12 @@ class NfTables:
     """The one writer of the table. The socket is the table's owner: it lives as long as we do."""
 
     def __init__(self) -> None:
-        self._socket = NetlinkSocket(NETLINK_NETFILTER)
+        try:
+            self._socket = NetlinkSocket(NETLINK_NETFILTER)
+        except OSError as error:
+            if error.errno != errno.EPROTONOSUPPORT:
+                raise
+            raise CgtproxyError("this kernel has no nfnetlink", NO_NFTABLES) from error
         self._ownership = list(OWNERSHIP)
 
     def close(self) -> None:
@@ -64,7 +72,7 @@ class NfTables:
         try:
             answers = self._socket.dump(wire.MSG_GETTABLE, header, "the nftables tables")
         except NetlinkError as error:
-            raise _explained(error) from error
+            raise CgtproxyError(error.message, NO_NFTABLES) from error
         for answer in answers:
             attributes = dict(parse_attributes(answer.body, NFGENMSG))
             if attributes.get(wire.TABLE_NAME) == TABLE.encode() + b"\0":
@@ -137,15 +145,8 @@ def _explained(error: NetlinkError) -> CgtproxyError:
 
 
 def check_permission() -> None:
-    """Raises PermissionMissingError where this process may not use nftables, or says what is missing."""
-    try:
-        nftables = NfTables()
-    except OSError as error:
-        if error.errno != errno.EPROTONOSUPPORT:
-            raise
-        raise CgtproxyError(
-            "this kernel has no nfnetlink", "it needs CONFIG_NF_TABLES: try `modprobe nf_tables`"
-        ) from error
+    """Raises PermissionMissingError, or CgtproxyError where the kernel has no nftables."""
+    nftables = NfTables()
     try:
         nftables.look()
     finally:

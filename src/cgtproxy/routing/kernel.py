@@ -19,7 +19,7 @@ from cgtproxy.netlink.wire import (
     message,
 )
 from cgtproxy.routing import model
-from cgtproxy.routing.model import Entry, Route
+from cgtproxy.routing.model import Entry, IpRule, Route
 
 NETLINK_ROUTE = 0
 RTNLGRP_LINK = 1
@@ -73,17 +73,19 @@ class Routing:
         return seen
 
     def add(self, entries: Iterable[Entry]) -> None:
-        flags = NLM_F_CREATE | NLM_F_EXCL
         for entry in sorted(entries, key=str):
-            kind = model.RTM_NEWROUTE if isinstance(entry, Route) else model.RTM_NEWRULE
+            if isinstance(entry, IpRule):
+                # No NLM_F_EXCL: another's rule that says the same may go at any time.
+                self._send(model.RTM_NEWRULE, NLM_F_CREATE, entry)
+                continue
             try:
-                self._send(kind, flags, entry)
+                self._send(model.RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, entry)
             except NetlinkError as error:
                 if error.errno != errno.EEXIST:
                     raise
                 raise CgtproxyError(
-                    f"cannot add the {entry}: somebody else has one there",
-                    "choose another `route-table` or `rule-priority`, or delete theirs",
+                    f"cannot add the {entry}: somebody else has a default route there",
+                    "choose another `route-table`, or delete theirs",
                 ) from error
 
     def remove(self, entries: Iterable[Entry]) -> None:
