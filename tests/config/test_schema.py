@@ -1,0 +1,121 @@
+"""The JSON Schema accepts and refuses what the parser does, where a schema can tell."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, target
+from hypothesis import strategies as st
+from jsonschema import Draft7Validator
+
+from cgtproxy.config import BUILTIN, ConfigError, json_schema, parse
+from cgtproxy.config.model import Config
+from config.documents import documents
+
+VALIDATOR = Draft7Validator(json_schema())
+# Relations between keys, RE2's syntax, and whether digits and colons make an address.
+BEYOND_SCHEMAS = re.compile(
+    "is the mark of|no TPROXY has|is not a valid regular|is not an (IPv. )?address"
+)
+JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-1, 2**33),
+    st.sampled_from([0, 1, 253, 254, 255, 65535, 65536, 2**32 - 1, 2**32, 32765, 32766]),
+    st.sampled_from(["", "AUTO", "/x", "x", "(", "1", "127.0.0.1", "::1", "true"]),
+    st.builds(list),
+    st.builds(dict),
+    st.lists(st.integers(), min_size=1, max_size=2),
+    st.dictionaries(st.sampled_from(["match", "port", "x"]), st.integers(), max_size=2),
+)
+KEYS = st.sampled_from(
+    [
+        "bypass",
+        "drop",
+        "direct",
+        "tproxy",
+        "match",
+        "tcp",
+        "ip6",
+        "loopback",
+        "no-udp",
+        "x",
+        "",
+        "\x07",
+    ]
+)
+
+
+def places(node: Any) -> list[tuple[Any, Any]]:
+    """Every (container, key or index) of a document."""
+    keys = (
+        list(node) if isinstance(node, dict) else range(len(node) if isinstance(node, list) else 0)
+    )
+    return [pair for key in keys for pair in [(node, key), *places(node[key])]]
+
+
+@st.composite
+def mutants(draw: st.DrawFn) -> dict[str, Any]:
+    """A valid document with up to three changes: values replaced, keys taken away or added."""
+    document = copy.deepcopy(draw(documents())[0])
+    for _ in range(draw(st.integers(0, 3))):
+        if not (found := places(document)):
+            break
+        container, key = draw(st.sampled_from(found))
+        change = draw(st.sampled_from(["replace", "delete", "add"]))
+        if change == "replace":
+            container[key] = draw(JUNK)
+        elif change == "delete":
+            del container[key]
+        elif isinstance(container, dict):
+            container[draw(KEYS)] = draw(JUNK)
+        else:
+            container.append(draw(JUNK))
+    return document
+
+
+@given(mutants())
+def test_schema_and_parser_agree(document: dict[str, Any]) -> None:
+    errors = [error.message for error in VALIDATOR.iter_errors(document)]
+    target(len(errors))
+    try:
+        parse(yaml.safe_dump(document), "f")
+    except ConfigError as error:
+        unexpected = [str(f) for f in error.faults if not BEYOND_SCHEMAS.search(f.wrong)]
+        assert errors or not unexpected, unexpected
+    else:
+        assert errors == []
+
+
+@given(documents())
+def test_the_schema_accepts_valid_files(pair: tuple[dict[str, Any], Config]) -> None:
+    VALIDATOR.validate(pair[0])
+
+
+def test_the_schema_is_one() -> None:
+    Draft7Validator.check_schema(json_schema())
+    VALIDATOR.validate(yaml.safe_load(BUILTIN))
+
+
+@pytest.mark.parametrize(
+    ("path", "default"),
+    [
+        (("rule-priority",), 1000),
+        (("tproxies", "no-udp"), False),
+        (("tproxies", "dns-hijack", "ip"), "127.0.0.1"),
+        (("tproxies", "dns-hijack", "port"), 53),
+        (("tproxies", "dns-hijack", "tcp"), False),
+        (("tproxies", "dns-hijack", "loopback"), True),
+    ],
+)
+def test_the_schema_tells_defaults(path: tuple[str, ...], default: Any) -> None:
+    node = json_schema()
+    for name in path:
+        properties = node.get("properties") or node["additionalProperties"]["properties"]
+        node = properties[name]
+    assert node["default"] == default
+    assert node["description"].endswith(".")
