@@ -125,7 +125,9 @@ def test_oracles_see_what_is_there() -> None:
     assert bed.traces() == []
 
 
-@pytest.mark.parametrize("how", [None, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how", [None, signal.SIGTERM, signal.SIGKILL], ids=["exit", "term", "kill"]
+)
 def test_the_bed_leaves_nothing_behind(how: signal.Signals | None) -> None:
     """A bed in the bed; its cgroup is made beside ours, and goes with its last process."""
     script = "mkdir -p /sys/fs/cgroup/a/b; sleep infinity & echo up; "
