@@ -84,7 +84,7 @@ class Monitor:
                 if cgroup is not None:
                     places[cgroup, name] = None
         if places:
-            self._settle(list(places), everything=False)
+            self._settle(list(reversed(places)), everything=False)
 
     def resync(self) -> None:
         """Compare everything with the file system."""

@@ -54,6 +54,6 @@ def _line(level: int, cgroup: Cgroup, rules: Sequence[Rule]) -> None:
     else:
         rule = rules[cgroup.rule]
         where = f", line {rule.line}" if rule.line else ""
-        why = f"rule {cgroup.rule + 1}{where}"
-        values |= {"RULE": cgroup.rule + 1, "RULE_MATCH": rule.match}
+        why = f"rules[{cgroup.rule}]{where}"
+        values |= {"RULE": cgroup.rule, "RULE_MATCH": rule.match}
     log.log(level, "%s: %s (%s)", path, cgroup.target, why, extra=fields(**values))
