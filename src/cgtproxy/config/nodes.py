@@ -36,7 +36,8 @@ _KINDS = {
 
 def kind(node: Node) -> str:
     """What `node` is, in words; its tag when that is not one of plain configuration."""
-    return _KINDS.get((node.id, node.tag.removeprefix(_TAG)), f"a value tagged {show(node.tag)}")
+    known = _KINDS.get((node.id, node.tag.removeprefix(_TAG)))
+    return known or f"a value tagged {show(node.tag)}"
 
 
 def shown(node: Node) -> str:

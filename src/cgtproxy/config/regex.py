@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
+
+
+@cache
+def _options() -> Any:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False  # RE2 would write to stderr by itself
+    # A search allots threads × groups: 100 GB for a pattern of 100,000 pairs of parentheses.
+    options.never_capture = True
+    return options
 
 
 def compile_pattern(pattern: str) -> Any:
     """RE2's compiled pattern. ValueError: RE2's reason why it is none."""
     import re2
 
-    options = re2.Options()
-    options.log_errors = False  # RE2 would write to stderr by itself
     try:
-        return re2.compile(pattern, options)
+        return re2.compile(pattern, _options())
     except re2.error as error:
         reason = error.args[0]
         raise ValueError(reason.decode(errors="replace")) from None

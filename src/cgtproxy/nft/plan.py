@@ -46,7 +46,8 @@ def queries(tproxy: Tproxy) -> list[Query]:
     if hijack.tcp:
         protocols.append("tcp")
     return [
-        Query(server.version, protocol, server, hijack.port, hijack.loopback)
+        # A packet with a loopback source cannot leave the host, wherever NAT sends it.
+        Query(server.version, protocol, server, hijack.port, hijack.loopback and server.is_loopback)
         for server in servers
         if server is not None
         for protocol in protocols

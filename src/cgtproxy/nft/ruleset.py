@@ -164,7 +164,8 @@ def _mark_rules(plan: Plan, tproxy: Tproxy) -> list[Rule]:
         if query.loopback:
             rules.append((*asked, nft.set_mark(tproxy.mark), nft.ACCEPT))
     rules += _spared(plan)
-    rules.append((nft.set_mark(tproxy.mark),))
+    # Not the end of the chain: that would lead back to `decide`, to an ancestor's TPROXY.
+    rules.append((nft.set_mark(tproxy.mark), nft.ACCEPT))
     return rules
 
 
