@@ -6,9 +6,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from cgtproxy import __version__
-from cgtproxy.errors import CgtproxyError
+from cgtproxy.errors import CgtproxyError, ExitCode
 
 DESCRIPTION = """\
 Send each app's traffic where you want it: direct, nowhere, or through a proxy.
@@ -62,8 +63,14 @@ def _run(arguments: argparse.Namespace) -> int:
             return run(arguments.config, arguments.log_level)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cgtproxy",
         description=DESCRIPTION,
         epilog=EPILOG,
