@@ -30,6 +30,7 @@ PRIVILEGE = "run as root or with CAP_NET_ADMIN"
 
 SEND_BUFFER = 64 << 20  # the transaction with 100,000 cgroups has 4 MB; only a limit
 RECEIVE_SIZE = 1 << 18
+LAST_ANSWERS = (wire.NLMSG_DONE, wire.NLMSG_ERROR)
 
 
 class NetlinkError(CgtproxyError):
@@ -122,16 +123,16 @@ class NetlinkSocket:
             torn = False
             for answer in self._receive_dump():
                 torn |= bool(answer.flags & wire.NLM_F_DUMP_INTR)
-                if answer.kind == wire.NLMSG_ERROR:
-                    ack = wire.parse_ack(answer)
-                    if ack.errno == errno.EPERM:
-                        raise PermissionMissingError(f"not permitted to read {what}", PRIVILEGE)
-                    if ack.errno == errno.EINTR:
-                        torn = True
-                    elif ack.errno:
-                        raise NetlinkError(ack.errno, 0, ack.text, f"to list {what}")
-                elif answer.kind != wire.NLMSG_DONE:
+                if answer.kind not in LAST_ANSWERS:
                     answers.append(answer)
+                    continue
+                ack = wire.parse_ack(answer)  # a dump that fails on its way says so in NLMSG_DONE
+                if ack.errno == errno.EPERM:
+                    raise PermissionMissingError(f"not permitted to read {what}", PRIVILEGE)
+                if ack.errno == errno.EINTR:
+                    torn = True
+                elif ack.errno:
+                    raise NetlinkError(ack.errno, 0, ack.text, f"to list {what}")
             if not torn:
                 return answers
 
@@ -155,7 +156,7 @@ class NetlinkSocket:
         while True:
             for answer in wire.parse_messages(self._socket.recv(RECEIVE_SIZE)):
                 yield answer
-                if answer.kind in (wire.NLMSG_DONE, wire.NLMSG_ERROR):
+                if answer.kind in LAST_ANSWERS:
                     return
 
 

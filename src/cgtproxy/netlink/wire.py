@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -105,13 +106,24 @@ def parse_attributes(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]
 
 
 def parse_ack(answer: Message) -> Ack:
-    """Decode an NLMSG_ERROR message (an errno of 0 is a plain acknowledgement)."""
-    (errno,) = _ERRNO.unpack_from(answer.body)
-    length = _HEADER.unpack_from(answer.body, 4)[0]
+    """Decode an NLMSG_ERROR or NLMSG_DONE message (an errno of 0: all went well)."""
+    if len(answer.body) < _ERRNO.size:
+        return Ack(errno.EBADMSG, answer.seq, "")
+    (code,) = _ERRNO.unpack_from(answer.body)
     text = ""
     if answer.flags & NLM_F_ACK_TLVS:
-        payload = 0 if answer.flags & NLM_F_CAPPED else length - _HEADER.size
-        for kind, value in parse_attributes(answer.body, 4 + _HEADER.size + payload):
+        for kind, value in parse_attributes(answer.body, _extended(answer)):
             if kind == NLMSGERR_ATTR_MSG:
                 text = value.rstrip(b"\0").decode("utf-8", "replace")
-    return Ack(-errno, answer.seq, text)
+    return Ack(-code, answer.seq, text)
+
+
+def _extended(answer: Message) -> int:
+    """Where an answer's attributes begin; an error has its request, or the header of it, before."""
+    offset, body = _ERRNO.size, answer.body
+    if answer.kind == NLMSG_DONE or len(body) < offset + _HEADER.size:
+        return offset
+    if answer.flags & NLM_F_CAPPED:
+        return offset + _HEADER.size
+    length: int = _HEADER.unpack_from(body, offset)[0]
+    return offset + max(_HEADER.size, length)
