@@ -73,8 +73,9 @@ VERDICT_CHAIN = 2
 
 VERDICTS = {"drop": 0, "accept": 1, "continue": -1, "jump": -3, "goto": -4, "return": -5}
 
-# The length of a nested attribute has 16 bits; our largest element takes some 100 bytes.
-ELEMENTS_PER_MESSAGE = 500
+# The length of a nested attribute has 16 bits; our largest element (fwmark to a verdict with the
+# longest chain name) takes some 160 bytes.
+ELEMENTS_PER_MESSAGE = 400
 
 
 def nft_message(kind: int, flags: int, body: bytes, seq: int, *, resource: int = 0) -> bytes:
