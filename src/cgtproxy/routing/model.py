@@ -22,6 +22,11 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL = 6, 10, 15, 16, 21
+# What narrows a rule besides its header: interfaces, tunnel, VRF, user, protocol and ports, DSCP,
+# flow label; and FRA_SUPPRESS_IFGROUP, which refuses routes that it finds.
+FRA_SELECTORS = frozenset((3, 12, 13, 17, 19, 20, 22, 23, 24, 25, 26))
+FRA_SUPPRESS_PREFIXLEN = 14  # always there
+NO_SUPPRESSION = 0xFFFFFFFF
 FR_ACT_TO_TBL = 1
 RTA_OIF, RTA_TABLE = 4, 15
 RTN_LOCAL = 2
@@ -110,8 +115,8 @@ def decode(message: Message) -> Entry | None:
 
 
 def _decode_route(body: bytes, attributes: dict[int, bytes]) -> Route | None:
-    family, length, _, _, table, protocol, _, kind, _ = _HEADER.unpack_from(body)
-    if (length, protocol, kind) != (0, PROTOCOL, RTN_LOCAL):
+    family, to, source, tos, table, protocol, _, kind, _ = _HEADER.unpack_from(body)
+    if (to, source, tos, protocol, kind) != (0, 0, 0, PROTOCOL, RTN_LOCAL):
         return None
     if _number(attributes, RTA_OIF) != LOOPBACK_IFINDEX:
         return None
@@ -122,8 +127,13 @@ def _decode_rule(body: bytes, attributes: dict[int, bytes]) -> IpRule | None:
     family, to, source, tos, table, _, _, action, flags = _HEADER.unpack_from(body)
     ours = attributes.get(FRA_PROTOCOL) == bytes((PROTOCOL,))
     # Anything that narrows or inverts it makes it another rule than the one we made.
-    plain = (to, source, tos, action, flags) == (0, 0, 0, FR_ACT_TO_TBL, 0)
-    if not (ours and plain and _number(attributes, FRA_FWMASK) == EXACT_MARK):
+    plain = (
+        (to, source, tos, action, flags) == (0, 0, 0, FR_ACT_TO_TBL, 0)
+        and attributes.keys().isdisjoint(FRA_SELECTORS)
+        and _number(attributes, FRA_SUPPRESS_PREFIXLEN, NO_SUPPRESSION) == NO_SUPPRESSION
+        and _number(attributes, FRA_FWMASK) == EXACT_MARK
+    )
+    if not (ours and plain):
         return None
     return IpRule(
         family,
