@@ -32,7 +32,7 @@ class Root(NamedTuple):
 def parse(mountinfo: bytes) -> list[Mount]:
     """The cgroup v2 mounts."""
     mounts = []
-    for line in mountinfo.splitlines():
+    for line in mountinfo.split(b"\n"):  # a mount point may hold any other line break
         fields, _, source = line.partition(b" - ")
         if source.split(b" ")[0] == b"cgroup2":
             _, _, device, root, point = fields.split(b" ")[:5]
@@ -102,7 +102,7 @@ def _visible(mount: Mount) -> bool:
 
 def _foreign(mount: Mount) -> bool:
     """Whether it was made in an outer cgroup namespace: cgroup_namespaces(7) shows it so."""
-    return mount.root.startswith(b"/..")
+    return (mount.root + b"/").startswith(b"/../")
 
 
 def _advice(mounts: list[Mount]) -> str:
