@@ -28,19 +28,24 @@ def take() -> socket.socket | None:
         sock.close()
         if error.errno != errno.EADDRINUSE:
             raise
-        pid, uid = _holder()
-        if uid in (0, os.geteuid()):
-            raise AlreadyRunningError(
-                f"cgtproxy is running already, pid {pid}",
-                "stop it first, or send it SIGHUP to reload",
-            ) from error
-        return None
+        holder = _holder()
+        if holder is None or holder[1] not in (0, os.geteuid()):
+            return None
+        raise AlreadyRunningError(
+            f"cgtproxy is running already, pid {holder[0]}",
+            "stop it first, or send it SIGHUP to reload",
+        ) from error
     return sock
 
 
-def _holder() -> tuple[int, int]:
+def _holder() -> tuple[int, int] | None:
+    """Pid and uid of who holds the name; None where it does not listen, or lets its queue fill."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.connect(NAME)
+        sock.setblocking(False)  # a squatter must not hold us up
+        try:
+            sock.connect(NAME)
+        except (ConnectionRefusedError, BlockingIOError):
+            return None
         credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, _ = _CREDENTIALS.unpack(credentials)
     return pid, uid
