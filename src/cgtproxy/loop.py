@@ -71,7 +71,9 @@ class Loop:
         return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
 
     def _run_timers(self) -> None:
-        while self._timers and self._timers[0][0] <= time.monotonic():
+        # Only what is due by now: a timer that sets itself again must not keep out all others.
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
             heapq.heappop(self._timers)[2]()
 
     def _signalled(self) -> None:
