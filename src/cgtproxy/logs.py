@@ -37,13 +37,13 @@ def set_up(threshold: int, environ: Mapping[str, str] = os.environ) -> None:
     root.setLevel(threshold)
     root.propagate = False
     root.handlers.clear()
-    terminal = sys.stderr.isatty()
+    terminal = sys.stderr is not None and sys.stderr.isatty()  # None: it was closed
     journal = None if terminal else _journal()
     if journal is not None:
         root.addHandler(journal)
     if journal is None or not _is_journal_stream(environ):
         lines = logging.StreamHandler()
-        lines.setFormatter(_Lines(colour=terminal and "NO_COLOR" not in environ))
+        lines.setFormatter(_Lines(colour=terminal and not environ.get("NO_COLOR")))
         root.addHandler(lines)
 
 
@@ -98,7 +98,7 @@ def _journal() -> _Journal | None:
 def _is_journal_stream(environ: Mapping[str, str]) -> bool:
     """Whether stderr is the journal's (systemd.exec(5), $JOURNAL_STREAM)."""
     try:
-        status = os.fstat(sys.stderr.fileno())
-    except (OSError, ValueError):
+        status = os.fstat(2)
+    except OSError:
         return True  # no stderr: nothing to write to
     return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"

@@ -47,4 +47,5 @@ class Notifier:
     def _send(self, text: str) -> None:
         if self._socket is not None:
             with contextlib.suppress(OSError):  # a manager that is gone must not end us
-                self._socket.sendto(text.encode(), self._address)
+                # A status may name a cgroup whose name is not UTF-8, which sd_notify(3) asks for.
+                self._socket.sendto(text.encode("utf-8", "backslashreplace"), self._address)
