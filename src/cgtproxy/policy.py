@@ -31,7 +31,10 @@ class Policy:
         # Matches everything. RE2 answers "nothing matched" also when its automaton does not fit
         # in max_mem; with a pattern that always matches, no answer can only mean that.
         self._set.Add("")
-        self._set.Compile()
+        try:
+            self._set.Compile()
+        except re2.error:  # does not fit either
+            self._set = None
 
     def match(self, path: bytes) -> int | None:
         """The index of the first rule that matches this cgroup path, None where none does.
@@ -41,7 +44,7 @@ class Policy:
         """
         if not path.isascii():
             path = path.decode("utf-8", "replace").encode()
-        matches = self._set.Match(path)
+        matches = self._set and self._set.Match(path)
         if matches is None:
             return self._match_one_by_one(path)
         first: int = min(matches)
