@@ -33,9 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code (sysexits(3): 78 configuration, 77 privilege)."""
     arguments = _parser().parse_args(argv)
     try:
-        return _run(arguments)
+        code = _run(arguments)
+        print(end="", flush=True)  # not at exit, where nobody catches a reader that went away
+        return code
     except CgtproxyError as error:
-        print(f"cgtproxy: {error}" if not str(error).startswith(os.sep) else error, file=sys.stderr)
+        # The faults of a file have its name and position in front, as editors want them.
+        faults = error.exit_code == ExitCode.CONFIG
+        print(error if faults else f"cgtproxy: {error}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

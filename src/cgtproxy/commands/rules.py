@@ -17,7 +17,7 @@ from cgtproxy.policy import Policy
 
 # nft(8) finds cgroups by their path below this, and knows no other place.
 NFT_ROOT = b"/sys/fs/cgroup"
-NFT_PATH = re.compile(rb"[\x20\x21\x23-\x5b\x5d-\x7e]{1,500}")  # its strings have no escapes
+NFT_PATH = re.compile(rb"[\x20\x21\x23-\x7e]{1,500}")  # its strings have no escapes: no `"` in them
 
 
 def rules(config: str | None) -> int:
@@ -27,9 +27,13 @@ def rules(config: str | None) -> int:
     plan = Plan(parsed.config)
     print(f"# cgtproxy {__version__}, {describe(config)}: {tree.size} cgroups")
     print("# The daemon's table has the flags owner and persist, where the kernel knows them.")
-    members = _members(tree, plan, nameable=root.path == NFT_ROOT)
-    print(render(build(plan, tree.levels), members), end="")
+    print(ruleset(tree, plan, nameable=root.path == NFT_ROOT), end="")
     return 0
+
+
+def ruleset(tree: Tree, plan: Plan, *, nameable: bool) -> str:
+    """The text that `nft -f` loads; not `nameable`: nft does not find these cgroups by path."""
+    return render(build(plan, tree.levels), _members(tree, plan, nameable=nameable))
 
 
 def _members(tree: Tree, plan: Plan, *, nameable: bool) -> Members:
@@ -47,7 +51,7 @@ def _members(tree: Tree, plan: Plan, *, nameable: bool) -> Members:
 
 def _key(cgroup: Cgroup, nameable: bool) -> tuple[str, bool]:
     """The cgroup as nft reads it, and whether it can."""
-    path = cgroup.path.lstrip(b"/")
+    path = cgroup.path.lstrip(b"/") or b"/"
     if nameable and NFT_PATH.fullmatch(path):
         return f'"{path.decode()}"', True
     shown = os.fsencode(cgroup.path).decode("utf-8", "backslashreplace")
