@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from .cgroup import Cgroup
+from .configuration import config
+from .conversation import Conversation
 from .daemon import Daemon
 from .kernel import (
     ip_routes,
@@ -25,6 +27,7 @@ from .network import (
     HOST6,
     ORIGIN4,
     ORIGIN6,
+    OUTSIDE,
     PROXY4,
     PROXY6,
     SING_BOX_PORT,
@@ -54,6 +57,7 @@ __all__ = [
     "HOST6",
     "ORIGIN4",
     "ORIGIN6",
+    "OUTSIDE",
     "PROXY4",
     "PROXY6",
     "REMOTE4",
@@ -61,6 +65,7 @@ __all__ = [
     "SING_BOX_PORT",
     "TPROXY_PORT",
     "Cgroup",
+    "Conversation",
     "Daemon",
     "Flow",
     "Origin",
@@ -69,6 +74,7 @@ __all__ = [
     "Program",
     "Record",
     "Responder",
+    "config",
     "everywhere",
     "flows",
     "inside",

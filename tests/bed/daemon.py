@@ -30,6 +30,7 @@ class Daemon(Program):
         cgroup: Cgroup | None = None,
         env: Mapping[str, str] | None = None,
         wrapper: Sequence[str] = (),
+        program: Sequence[str] = ("-m", "cgtproxy"),
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="daemon.", dir="/run"))
         self.config = self.directory / "config.yaml"
@@ -38,10 +39,10 @@ class Daemon(Program):
         self._notify.bind(str(self.directory / "notify"))
         self.notified: list[str] = []
         """Everything it told the service manager, one assignment an entry."""
-        program = [sys.executable, "-m", "cgtproxy", "-c", str(self.config), *arguments]
+        command = [sys.executable, *program, "-c", str(self.config), *arguments]
         notify = {"NOTIFY_SOCKET": str(self.directory / "notify")}
         environment = {**os.environ, "LOG_LEVEL": "debug", **notify, **(env or {})}
-        super().__init__([*wrapper, *program], cgroup=cgroup, env=environment)
+        super().__init__([*wrapper, *command], cgroup=cgroup, env=environment)
         threading.Thread(target=self._hear, daemon=True).start()
 
     def write_config(self, config: str) -> None:
@@ -69,7 +70,7 @@ class Daemon(Program):
         def found() -> bool | None:
             return assignment in self.notified[since:] or None
 
-        self._wait_news(found, assignment, timeout)
+        self.wait_news(found, assignment, timeout)
 
     def _hear(self) -> None:
         """Read all that it tells, as a service manager does: a full socket would block it."""

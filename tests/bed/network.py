@@ -18,6 +18,7 @@ PROXY4, PROXY6 = "10.66.0.3", "fd66::3"
 HOST_MAC, ORIGIN_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 TPROXY_PORT, SING_BOX_PORT = 10001, 10002
 NAMESPACE = "origin"
+OUTSIDE = ("nsenter", f"--net=/run/netns/{NAMESPACE}", "--")  # runs a program out there
 RESPONDER = Path(__file__).parent / "programs" / "responder.py"
 
 
@@ -47,8 +48,7 @@ class Origin(Responder):
     """Makes the outside world; whatever is sent there, to any address, is answered "origin"."""
 
     def __init__(self, *ports: int) -> None:
-        wrapper = ["nsenter", f"--net=/run/netns/{NAMESPACE}", "--"]
-        super().__init__("origin", *ports, wrapper=wrapper)
+        super().__init__("origin", *ports, wrapper=OUTSIDE)
 
     def start(self) -> Origin:
         build()

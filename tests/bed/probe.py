@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,12 +79,17 @@ class Prober(Program):
     """
 
     def __init__(
-        self, cgroup: Cgroup, *flows: Flow, interval: float = 0.01, timeout: float = 2.0
+        self,
+        cgroup: Cgroup | None,
+        *flows: Flow,
+        interval: float = 0.01,
+        timeout: float = 2.0,
+        wrapper: Sequence[str] = (),
     ) -> None:
         self.flows = flows
         destinations = [f"{flow.protocol},{flow.host},{flow.port}" for flow in flows]
         argv = [sys.executable, "-IS", str(PROGRAM), str(interval), str(timeout), *destinations]
-        super().__init__(argv, cgroup=cgroup)
+        super().__init__([*wrapper, *argv], cgroup=cgroup)
 
     @property
     def records(self) -> list[Record]:
@@ -110,9 +116,11 @@ class Prober(Program):
         assert self.process.returncode == 0, self
 
 
-def probe(cgroup: Cgroup, *flows: Flow, timeout: float = 2.0) -> dict[Flow, Outcome]:
+def probe(
+    cgroup: Cgroup | None, *flows: Flow, timeout: float = 2.0, wrapper: Sequence[str] = ()
+) -> dict[Flow, Outcome]:
     """Try all `flows` at once from a fresh process in `cgroup`."""
-    prober = Prober(cgroup, *flows, interval=0, timeout=timeout).start()
+    prober = Prober(cgroup, *flows, interval=0, timeout=timeout, wrapper=wrapper).start()
     assert prober.wait(timeout + 20) == 0, prober
     return {record.flow: record.outcome for record in prober.records}
 

@@ -41,7 +41,7 @@ class Program:
         self.process: subprocess.Popen[bytes] = spawn(
             self.argv,
             env=self.env,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
@@ -78,9 +78,9 @@ class Program:
         def found() -> str | None:
             return next((line for line in self.lines[since:] if re.search(pattern, line)), None)
 
-        return self._wait_news(found, f"line with {pattern!r}", timeout)
+        return self.wait_news(found, f"line with {pattern!r}", timeout)
 
-    def _wait_news(self, found: Callable[[], T | None], what: str, timeout: float) -> T:
+    def wait_news(self, found: Callable[[], T | None], what: str, timeout: float = TIMEOUT) -> T:
         """The first value but None of `found`, asked again at each news, while the program runs."""
         deadline = time.monotonic() + timeout
         with self._news:
@@ -103,10 +103,16 @@ class Program:
         self.process.send_signal(how)
         return self.wait()
 
+    def write(self, text: str) -> None:
+        """To its standard input."""
+        assert self.process.stdin
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
     def kill(self) -> int:
         return self.stop(signal.SIGKILL)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"Output of {self.argv}:\n{self.output}"
 
     def __enter__(self) -> Self:
