@@ -12,11 +12,11 @@ SECOND, THIRD = {"port": 10003, "mark": 3001}, {"port": 10004, "mark": 3002}
 THREE = {**bed.configuration.FIRST, "second": SECOND, "third": THIRD}
 PING = """
 import socket, sys
-family, protocol, request = {"4": (socket.AF_INET, 1, 8), "6": (socket.AF_INET6, 58, 128)}[sys.argv[1]]
+family, protocol, echo_request, host = *map(int, sys.argv[1:4]), sys.argv[4]
 with socket.socket(family, socket.SOCK_DGRAM, protocol) as sock:
     sock.settimeout(5)
-    sock.connect((sys.argv[2], 0))
-    sock.send(bytes((request, 0, 0, 0, 0, 0, 0, 1)))
+    sock.connect((host, 0))
+    sock.send(bytes((echo_request, 0, 0, 0, 0, 0, 0, 1)))
     sock.recv(100)
 """
 
@@ -143,9 +143,8 @@ def test_only_tcp_and_udp_are_touched(tproxy_server, cgroup):
     bed.run("sysctl", "-q", "net.ipv4.ping_group_range=0 0")
     with bed.Daemon(bed.config()):
         for app in (cgroup("proxy"), cgroup("drop")):
-            for version, host in (("4", bed.REMOTE4), ("6", bed.REMOTE6)):
-                ping = [sys.executable, "-c", PING, version, host]
-                assert app.spawn(ping).wait() == 0
+            for arguments in (("2", "1", "8", bed.REMOTE4), ("10", "58", "128", bed.REMOTE6)):
+                assert app.spawn([sys.executable, "-c", PING, *arguments]).wait() == 0
 
 
 def test_without_a_tproxy_server_traffic_is_refused_at_once(cgroup):
