@@ -51,6 +51,13 @@ def test_the_same_pattern_twice(warnings: Faults) -> None:
     ]
 
 
+def test_a_pattern_with_a_line_break(warnings: Faults) -> None:
+    rules = "- match: |\n    a\n  drop: true\n- match: |-\n    b\n  drop: true\n"
+    assert warnings(f"{HEAD}{LOOPBACK}rules:\n{rules}") == [
+        "f:6:10: rules[0].match: ends in a line break; write a |- block, not a | block"
+    ]
+
+
 def test_a_tproxy_that_no_rule_uses(warnings: Faults) -> None:
     text = f"{HEAD}{LOOPBACK}tproxies:\n  a: {{port: 1, mark: 1}}\n  b: {{port: 1, mark: 2}}\n"
     assert warnings(text + "rules: [{match: x, tproxy: b}]") == [

@@ -90,4 +90,6 @@ def _warn_of_dead_rules(patterns: list[Value], report: Report) -> None:
             report.add(place, wrong, hint)
         elif matches_every_path(pattern):
             every = place
+        elif pattern.endswith("\n"):
+            report.add(place, "ends in a line break", "write a |- block, not a | block")
         seen.setdefault(pattern, place)
