@@ -10,7 +10,7 @@ from pathlib import Path
 from .cgroup import Cgroup
 from .configuration import config
 from .conversation import Conversation
-from .daemon import Daemon
+from .daemon import NET_ADMIN_ONLY, UNPRIVILEGED, Daemon, cgtproxy
 from .kernel import (
     ip_routes,
     ip_rules,
@@ -55,6 +55,7 @@ __all__ = [
     "DROPPED",
     "HOST4",
     "HOST6",
+    "NET_ADMIN_ONLY",
     "ORIGIN4",
     "ORIGIN6",
     "OUTSIDE",
@@ -64,6 +65,7 @@ __all__ = [
     "REMOTE6",
     "SING_BOX_PORT",
     "TPROXY_PORT",
+    "UNPRIVILEGED",
     "Cgroup",
     "Conversation",
     "Daemon",
@@ -74,6 +76,7 @@ __all__ = [
     "Program",
     "Record",
     "Responder",
+    "cgtproxy",
     "config",
     "everywhere",
     "flows",

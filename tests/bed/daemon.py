@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -12,9 +13,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from cgtproxy import __path__ as cgtproxy_path
+
 from .cgroup import Cgroup
 from .program import Program
 from .waiting import TIMEOUT
+
+_PROGRAMS = Path(__file__).parent / "programs"
+NOBODY = 54321  # a user who has nothing else running, so that limits on users are this program's
+# Programs that run as this user, first without and then with the one capability needed.
+_NEEDED = {sys.base_prefix, sys.prefix, *(str(Path(entry).resolve()) for entry in cgtproxy_path)}
+_AS_NOBODY = (
+    *(str(_PROGRAMS / "passable"), *sorted(_NEEDED), "--"),
+    *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"),
+)
+UNPRIVILEGED = (*_AS_NOBODY, "--bounding-set=-all", "--inh-caps=-all", "--")
+NET_ADMIN_ONLY = (
+    *_AS_NOBODY,
+    *(f"--{which}=-all,+net_admin" for which in ("bounding-set", "inh-caps", "ambient-caps")),
+    "--",
+)
 
 
 class Daemon(Program):
@@ -37,6 +55,8 @@ class Daemon(Program):
         self.write_config(config)
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(self.directory / "notify"))
+        self.directory.chmod(0o755)  # for a daemon that is not root's
+        (self.directory / "notify").chmod(0o777)
         self.notified: list[str] = []
         """Everything it told the service manager, one assignment an entry."""
         command = [sys.executable, *program, "-c", str(self.config), *arguments]
@@ -79,3 +99,9 @@ class Daemon(Program):
             with self._news:
                 self.notified += told
                 self._news.notify_all()
+
+
+def cgtproxy(*arguments: str, wrapper: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Run a command of the program that ends by itself."""
+    command = [*wrapper, sys.executable, "-m", "cgtproxy", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)

@@ -58,8 +58,12 @@ class NetlinkSocket:
             with contextlib.suppress(OSError):  # kernels before 4.12, 4.3, 4.20
                 self._socket.setsockopt(SOL_NETLINK, option, 1)
         self._force(SO_SNDBUFFORCE, socket.SO_SNDBUF)
-        for group in groups:
-            self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+        try:
+            for group in groups:
+                self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+        except PermissionError as error:
+            self._socket.close()
+            raise PermissionMissingError("not permitted to watch nftables", PRIVILEGE) from error
 
     def _force(self, forced: int, plain: int) -> None:
         try:
