@@ -25,7 +25,7 @@ from cgtproxy.nft.kernel import NfTables
 from cgtproxy.nft.kernel import watch as watch_table
 from cgtproxy.nft.model import TABLE
 from cgtproxy.nft.state import State, apply, diff
-from cgtproxy.routing.kernel import Routing
+from cgtproxy.routing.kernel import Routing, families
 from cgtproxy.routing.kernel import watch as watch_routing
 
 Doubt = Literal["cgroups", "table", "routing"]
@@ -114,7 +114,7 @@ class Engine:
 
     def _establish(self) -> None:
         """All or nothing. Routing comes before the marks that need it, and goes after them."""
-        wanted, seen = self._goal.routing(), self._routing.look()
+        wanted, seen = self._goal.routing(families()), self._routing.look()
         try:
             self._routing.add(wanted - seen)
             self._commit(everything=True)
@@ -215,7 +215,7 @@ class Engine:
                 differed = len(self._monitor.tree.decided)
                 mended.append(f"inotify events were lost, {differed} cgroups were unknown")
         if "routing" in doubts:
-            wanted, seen = self._goal.routing(), self._routing.look()
+            wanted, seen = self._goal.routing(families()), self._routing.look()
             self._routing.add(wanted - seen)
             self._routing.remove(seen - wanted)
             mended += [f"missing {entry}" for entry in sorted(wanted - seen, key=str)]

@@ -11,8 +11,7 @@ from cgtproxy.nft.plan import Plan
 from cgtproxy.nft.ruleset import build
 from cgtproxy.nft.state import State
 from cgtproxy.policy import Policy
-from cgtproxy.routing.kernel import route_families, rule_families
-from cgtproxy.routing.model import Entry, wanted
+from cgtproxy.routing.model import Entry, Families, wanted
 
 
 class Goal:
@@ -35,6 +34,6 @@ class Goal:
         chosen = elements.keys() if ids is None else elements.keys() & ids
         return State(self.table(tree.levels), {i: outcomes[elements[i]] for i in chosen})
 
-    def routing(self) -> set[Entry]:
-        """The wanted rules and routes, for the families that this host has now."""
-        return wanted(self.config, rule_families(), route_families())
+    def routing(self, families: Families) -> set[Entry]:
+        """The wanted rules and routes, for the families that the host has now."""
+        return wanted(self.config, families)

@@ -19,7 +19,7 @@ from cgtproxy.netlink.wire import (
     message,
 )
 from cgtproxy.routing import model
-from cgtproxy.routing.model import Entry, IpRule, Route
+from cgtproxy.routing.model import Entry, Families, IpRule, Route
 
 NETLINK_ROUTE = 0
 RTNLGRP_LINK = 1
@@ -36,20 +36,17 @@ GROUPS = (
 RTM_NEWLINK, RTM_DELADDR = 16, 21
 _INTERFACE = struct.Struct("=i")
 
+IPV4, BOTH = frozenset((AF_INET,)), frozenset((AF_INET, AF_INET6))
 IPV6_OFF = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
 
 
-def rule_families() -> set[int]:
-    """The families that this kernel has."""
-    return {AF_INET, AF_INET6} if IPV6_OFF.exists() else {AF_INET}
-
-
-def route_families() -> set[int]:
-    """The families for which lo can have a route."""
+def families() -> Families:
+    """What IPv6 is on this host now: absent, off on lo, or there."""
     try:
-        return {AF_INET} if IPV6_OFF.read_text().strip() == "1" else {AF_INET, AF_INET6}
+        off = IPV6_OFF.read_text().strip() == "1"
     except FileNotFoundError:
-        return {AF_INET}
+        return Families(IPV4, IPV4)
+    return Families(BOTH, IPV4 if off else BOTH)
 
 
 class Routing:
@@ -66,7 +63,7 @@ class Routing:
     def look(self) -> set[Entry]:
         """All rules and routes that are ours, whatever table they are about."""
         seen: set[Entry] = set()
-        for family in rule_families():
+        for family in families().known:
             for kind, what in ((model.RTM_GETRULE, "ip rules"), (model.RTM_GETROUTE, "routes")):
                 answers = self._socket.dump(kind, model.dump_request(family, kind), f"the {what}")
                 seen |= {entry for answer in answers if (entry := model.decode(answer))}

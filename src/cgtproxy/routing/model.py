@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Iterable
 from socket import AF_INET, AF_INET6
 from typing import NamedTuple, TypeAlias
 
@@ -39,6 +38,13 @@ FAMILIES: dict[int, str] = {AF_INET: "IPv4", AF_INET6: "IPv6"}
 _HEADER = struct.Struct("=BBBBBBBBI")  # struct rtmsg and struct fib_rule_hdr are laid out alike
 
 
+class Families(NamedTuple):
+    """`known` to the kernel: they can have rules. `on_loopback`: not off on lo, so routes too."""
+
+    known: frozenset[int]
+    on_loopback: frozenset[int]
+
+
 class IpRule(NamedTuple):
     """`ip rule add fwmark MARK lookup TABLE priority PRIORITY`"""
 
@@ -65,15 +71,13 @@ class Route(NamedTuple):
 Entry: TypeAlias = IpRule | Route
 
 
-def wanted(
-    config: Config, rule_families: Iterable[int], route_families: Iterable[int]
-) -> set[Entry]:
-    """What should be there; a family that is switched off on lo can have rules but no route."""
+def wanted(config: Config, families: Families) -> set[Entry]:
+    """What should be there, in both families."""
     if not config.tproxies:
         return set()
     table, priority = config.route_table, config.rule_priority
-    entries: set[Entry] = {Route(family, table) for family in route_families}
-    for family in rule_families:
+    entries: set[Entry] = {Route(family, table) for family in families.on_loopback}
+    for family in families.known:
         entries |= {IpRule(family, priority, t.mark, table) for t in config.tproxies}
     return entries
 
