@@ -21,6 +21,7 @@ from .kernel import (
     reset,
     run,
     traces,
+    verdicts,
 )
 from .network import (
     HOST4,
@@ -92,6 +93,7 @@ __all__ = [
     "reset",
     "run",
     "traces",
+    "verdicts",
     "wait_until",
 ]
 

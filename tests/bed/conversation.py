@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from .cgroup import Cgroup
@@ -15,9 +16,9 @@ TALKER = Path(__file__).parent / "programs" / "talker.py"
 class Conversation(Program):
     """A socket of a process in `cgroup`, connected to `flow`'s destination on entering."""
 
-    def __init__(self, cgroup: Cgroup, flow: Flow) -> None:
+    def __init__(self, cgroup: Cgroup | None, flow: Flow, *, wrapper: Sequence[str] = ()) -> None:
         argv = [sys.executable, "-IS", str(TALKER), flow.protocol, flow.host, str(flow.port)]
-        super().__init__(argv, cgroup=cgroup)
+        super().__init__([*wrapper, *argv], cgroup=cgroup)
 
     def start(self) -> Conversation:
         super().start()
