@@ -23,9 +23,13 @@ class Daemon:
         self._load = load
         self._loop = Loop()
         self._notifier = Notifier()
+        self._handing_over = False
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT. Raises CgtproxyError where it cannot start."""
+        """Until SIGTERM or SIGINT, or SIGQUIT, which leaves the rules for a next instance.
+
+        Raises CgtproxyError where it cannot start.
+        """
         parsed = self._load()
         _warn(parsed)
         held = lock.take()  # until the process ends
@@ -34,6 +38,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.on_signal(number, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload)
+        self._loop.on_signal(signal.SIGQUIT, self._hand_over)
         self._engine = Engine(parsed.config, self._loop, self._notifier.status)
         self._engine.start()
         log.info("cgtproxy %s: %s", __version__, self._engine.status())
@@ -42,8 +47,15 @@ class Daemon:
             self._watchdog()
         self._loop.run()
         self._notifier.stopping()
+        if self._handing_over:
+            log.info("stopped, the rules stay for the next instance")
+            return
         self._engine.stop()
         log.info("stopped, nothing of ours is left behind")
+
+    def _hand_over(self) -> None:
+        self._handing_over = True
+        self._loop.stop()
 
     def _reload(self) -> None:
         self._notifier.reloading()

@@ -110,8 +110,21 @@ class Machine:
 
     def write(self, path: str, text: str) -> None:
         """A file of the machine's root, its directories included."""
-        self.run("mkdir", "-p", os.path.dirname(path))
+        self.run("mkdir", "-p", str(Path(path).parent))
         self.run("tee", path, stdin=text)
+
+    def log_in(self) -> None:
+        """Open a session of alice's, as login(1) would."""
+        session = ["--unit=login", "--property=PAMName=login", f"--property=User={USER}"]
+        self.run("systemd-run", "--quiet", "--collect", *session, "sleep", "infinity")
+        manager = f"user@{UID}.service"
+        wait_until(lambda: self.show(manager, "ActiveState")["ActiveState"] == "active", manager)
+
+    def log_out(self) -> None:
+        """Close it, and wait until the last of alice's programs has gone with it."""
+        self.systemctl("stop", "login.service")
+        slice_ = self.directory_of(f"/user.slice/user-{UID}.slice")
+        wait_until(lambda: not slice_.exists(), "the end of alice's programs")
 
     def directory_of(self, cgroup: str) -> Path:
         """Where one of its cgroups is, seen from the bed."""
@@ -171,3 +184,8 @@ class UnitProber(Prober):
     def stop(self, *_: object) -> int:
         self.machine.systemctl("kill", self.unit, user=self.user)
         return self.wait()
+
+    @property
+    def answers(self) -> set[str]:
+        """By whom it was ever answered, or what went wrong."""
+        return {record.outcome.by for record in self.records}

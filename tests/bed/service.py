@@ -1,0 +1,64 @@
+"""cgtproxy.service as the package ships it, in a booted machine."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .machine import Machine
+from .waiting import wait_until
+
+CONFIG_FILE = "/etc/cgtproxy/config.yaml"
+DROP_INS = "/run/systemd/system/cgtproxy.service.d"
+
+
+class Service:
+    """cgtproxy.service in the machine."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def configure(self, config: str) -> None:
+        self.machine.write(CONFIG_FILE, config)
+
+    def override(self, **settings: object) -> None:
+        """Settings for [Service]; they count from the next start on."""
+        lines = [f"{key}={value}\n" for key, value in settings.items()]
+        self.machine.write(f"{DROP_INS}/test.conf", "[Service]\n" + "".join(lines))
+        self.machine.systemctl("daemon-reload")
+
+    def show(self, name: str) -> str:
+        return self.machine.show("cgtproxy", name)[name]
+
+    @property
+    def pid(self) -> str:
+        return self.show("MainPID")
+
+    def wait_restarted(self, old_pid: str) -> None:
+        def restarted() -> bool:
+            return self.show("SubState") == "running" and self.pid not in (old_pid, "0")
+
+        wait_until(restarted, "a new main process, ready")
+
+    def log(self, *matches: str) -> list[dict[str, Any]]:
+        """What this run of it logged."""
+        run = f"_SYSTEMD_INVOCATION_ID={self.show('InvocationID')}"
+        return self.machine.journal(run, *matches)
+
+    def messages(self) -> str:
+        """The lines of its log."""
+        return "\n".join(entry["MESSAGE"] for entry in self.log())
+
+    def wait_message(self, pattern: str) -> str:
+        """The first match of the regex in the log."""
+        found = wait_until(
+            lambda: re.search(pattern, self.messages(), re.MULTILINE), f"message {pattern!r}"
+        )
+        return found[0]
+
+    def process_status(self) -> dict[str, str]:
+        """/proc/PID/status of the main process, proc(5)."""
+        status = self.machine.run("cat", f"/proc/{self.pid}/status").stdout
+        return {
+            key: value.strip() for key, _, value in (x.partition(":") for x in status.splitlines())
+        }

@@ -1,0 +1,77 @@
+"""Fixtures of the tests in a booted systemd, which run inside `tests/bed/run`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bed
+from bed.machine import Machine
+from bed.service import DROP_INS, Service
+
+PROJECT = Path(__file__).parents[2]
+RULES = {"/proxied": "first", "/dropped": "drop"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def inside() -> None:
+    if not bed.inside():
+        pytest.fail("these tests run in the bed only: sudo dev/test tests/systemd", pytrace=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def origin(inside: None) -> Iterator[bed.Origin]:
+    """The outside world; answers "origin" on these ports at every address that is not local."""
+    with bed.Origin(53, 80, 443) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tproxy_server(origin: bed.Origin) -> Iterator[bed.Responder]:
+    """A TPROXY server on bed.TPROXY_PORT: "tproxy"."""
+    with (
+        bed.Cgroup("tproxy-server") as cgroup,
+        bed.Responder("tproxy", bed.TPROXY_PORT, cgroup=cgroup) as server,
+    ):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def package() -> Path:
+    """The Debian package of this tree, which dev/test builds while there is a network."""
+    packages = sorted((PROJECT / "dist").glob("cgtproxy_*.deb"), key=lambda p: p.stat().st_mtime)
+    assert packages, "first run dev/build-deb"
+    return packages[-1]
+
+
+@pytest.fixture(scope="session")
+def machine(package: Path, origin: bed.Origin) -> Iterator[Machine]:
+    """Booted once for all tests, with our package installed and the service not enabled."""
+    with Machine(package) as booted:
+        yield booted
+
+
+@pytest.fixture
+def service(machine: Machine) -> Iterator[Service]:
+    """The shipped unit, running with RULES; every test is held to leaving nothing behind."""
+    unit = Service(machine)
+    unit.configure(bed.config(RULES))
+    machine.systemctl("start", "cgtproxy")
+    yield unit
+    machine.systemctl("stop", "cgtproxy")
+    machine.run("rm", "-rf", DROP_INS, "/etc/cgtproxy")
+    machine.systemctl("daemon-reload")
+    machine.systemctl("reset-failed")
+    left = bed.traces()
+    bed.reset()
+    assert not left
+
+
+@pytest.fixture
+def alice(machine: Machine) -> Iterator[None]:
+    """Logged in."""
+    machine.log_in()
+    yield
+    machine.log_out()

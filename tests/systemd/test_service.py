@@ -1,0 +1,94 @@
+"""The shipped unit: at no moment of its life does a ruled app's packet go direct."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+import bed
+from bed.machine import Machine, UnitProber
+from bed.service import Service
+
+NEVER_DIRECT = {
+    "proxied.service": {"tproxy"},
+    "dropped.service": {"timeout", "denied"},
+}
+
+
+@pytest.fixture
+def watched(machine: Machine, service: Service) -> Iterator[list[UnitProber]]:
+    """A proxied and a dropped app that try everything all the time; none may ever get out."""
+    with ExitStack() as stack:
+        probers = [
+            stack.enter_context(UnitProber(machine, unit, *bed.flows(), timeout=1))
+            for unit in NEVER_DIRECT
+        ]
+        for prober in probers:
+            prober.wait_rounds()
+        yield probers
+        for prober in probers:
+            prober.wait_rounds(5)
+    for prober in probers:
+        assert prober.answers == NEVER_DIRECT[prober.unit]
+
+
+def test_it_starts_and_says_how_it_is(service: Service) -> None:
+    assert service.show("SubState") == "running"
+    assert re.fullmatch(r"\d+ cgroups, \d+ in the map", service.show("StatusText"))
+
+
+def test_security_analysis(machine: Machine, service: Service) -> None:
+    told = machine.run("systemd-analyze", "security", "cgtproxy.service", "--no-pager").stdout
+    score = re.search(r"exposure level for cgtproxy.service: ([\d.]+)", told)
+    assert score
+    assert float(score[1]) <= 1.5, told
+
+
+def test_it_has_one_privilege_and_no_other(service: Service) -> None:
+    status = service.process_status()
+    cap_net_admin = f"{1 << 12:016x}"
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert status[name] == cap_net_admin
+    assert status["NoNewPrivs"] == "1"
+    assert "0" not in status["Uid"].split()
+
+
+def test_reload(service: Service, watched: list[UnitProber]) -> None:
+    pid = service.pid
+    service.configure(bed.config({"/proxied": "first", "/dropped": "drop", "/another": "drop"}))
+    service.machine.systemctl("reload", "cgtproxy")
+    service.wait_message("^reloaded:")
+    assert service.pid == pid
+
+
+def test_reload_of_a_wrong_configuration_changes_nothing(
+    service: Service, watched: list[UnitProber]
+) -> None:
+    service.configure("version: 1\nrules: nonsense")
+    service.machine.systemctl("reload", "cgtproxy")
+    service.wait_message("not reloaded")
+    assert service.show("SubState") == "running"
+
+
+def test_restart(service: Service, watched: list[UnitProber]) -> None:
+    pid = service.pid
+    service.machine.systemctl("restart", "cgtproxy")
+    assert service.pid != pid
+
+
+def test_it_is_killed(service: Service, watched: list[UnitProber]) -> None:
+    pid = service.pid
+    service.machine.systemctl("kill", "--signal=KILL", "cgtproxy")
+    service.wait_restarted(pid)
+
+
+def test_the_watchdog_finds_it_hanging(service: Service, watched: list[UnitProber]) -> None:
+    service.override(WatchdogSec=1)
+    service.machine.systemctl("restart", "cgtproxy")
+    pid = service.pid
+    service.machine.systemctl("kill", "--signal=STOP", "cgtproxy")
+    service.wait_restarted(pid)
+    assert int(service.show("NRestarts")) == 1
