@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .cgroup import Cgroup
-from .probe import Flow, Prober
+from .probe import Flow, Prober, flows
 from .waiting import wait_until
 
 BOOT = Path(__file__).parent / "boot"
@@ -189,3 +189,12 @@ class UnitProber(Prober):
     def answers(self) -> set[str]:
         """By whom it was ever answered, or what went wrong."""
         return {record.outcome.by for record in self.records}
+
+
+def answers(machine: Machine, unit: str, *options: str, user: bool = False) -> dict[str, str]:
+    """Who answers a new unit's first probes, by "tcp4", "udp4", "tcp6" and "udp6"."""
+    once = UnitProber(
+        machine, unit, *flows(), options=options, user=user, interval=0, timeout=1.0
+    ).start()
+    assert once.wait() == 0, once
+    return {record.flow.name: record.outcome.by for record in once.records}

@@ -21,6 +21,15 @@ class Service:
     def configure(self, config: str) -> None:
         self.machine.write(CONFIG_FILE, config)
 
+    def reconfigure(self, config: str) -> None:
+        """Write the configuration and reload; in force when this returns."""
+        known = len(re.findall("(?m)^reloaded: ", self.messages()))
+        self.configure(config)
+        self.machine.systemctl("reload", "cgtproxy")
+        wait_until(
+            lambda: len(re.findall("(?m)^reloaded: ", self.messages())) > known, "the reload"
+        )
+
     def override(self, **settings: object) -> None:
         """Settings for [Service]; they count from the next start on."""
         lines = [f"{key}={value}\n" for key, value in settings.items()]
