@@ -1,0 +1,195 @@
+"""What the table is told of a configuration: names, verdicts, hijacked queries, bypass."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cgtproxy.config.model import DIRECT, DROP, Config, DnsHijack, Target, Tproxy
+from cgtproxy.nft.plan import Outcome, Plan, Query, queries
+from cgtproxy.nft.ruleset import build
+from unit.configurations import configurations
+
+LOCAL4, LOCAL6 = IPv4Address("127.0.0.1"), IPv6Address("::1")
+LONGEST_IDENTIFIER = 255  # NFT_NAME_MAXLEN less the NUL
+NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=100)
+
+
+def plan(*tproxies: Tproxy, bypass: tuple[str, ...] = ()) -> Plan:
+    return Plan(Config(None, 300, bypass=tuple(map(ip_network, bypass)), tproxies=tproxies))
+
+
+def hijack(
+    ip: IPv4Address = LOCAL4,
+    ip6: IPv6Address | None = None,
+    port: int = 5300,
+    *,
+    tcp: bool = False,
+    loopback: bool = True,
+) -> DnsHijack:
+    return DnsHijack(ip, ip6, port, tcp, loopback)
+
+
+@given(st.lists(NAMES, unique=True, max_size=8))
+def test_any_names_give_different_identifiers_that_nft_reads(names):
+    tproxies = [Tproxy(name, 1, mark) for mark, name in enumerate(names, 1)]
+    table = build(plan(*tproxies), [0])
+    for kind in (table.chains, table.sets):
+        made = [item.name for item in kind]
+        assert len(set(made)) == len(made)
+        assert all(re.fullmatch(r"[a-z][A-Za-z0-9_.-]*", name) for name in made)
+        assert all(len(name) <= LONGEST_IDENTIFIER for name in made)
+
+
+@pytest.mark.parametrize(
+    ("names", "identifiers"),
+    [
+        (["a"], ["a"]),
+        (["a b", "a/b", "a_b"], ["a_b", "a_b.2", "a_b.3"]),
+        (["a/b", "a_b", "a_b.2"], ["a_b", "a_b.2", "a_b.2.2"]),
+        (["代理", "プロ"], ["__", "__.2"]),
+        (["x" * 101], ["x" * 100]),
+    ],
+)
+def test_identifiers(names, identifiers):
+    tproxies = [Tproxy(name, 1, mark) for mark, name in enumerate(names, 1)]
+    assert plan(*tproxies).names == dict(zip(names, identifiers, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("bypass", "four", "six"),
+    [
+        ((), [], []),
+        (("10.0.0.0/8", "10.1.0.0/16", "10.0.0.1"), ["10.0.0.0/8"], []),
+        (("10.0.0.0/8", "11.0.0.0/8"), ["10.0.0.0/7"], []),
+        (("11.0.0.0/9", "10.0.0.0/8"), ["10.0.0.0/8", "11.0.0.0/9"], []),
+        (("10.0.0.1", "10.0.0.1"), ["10.0.0.1/32"], []),
+        (("::1", "127.0.0.0/8", "fe80::/10"), ["127.0.0.0/8"], ["::1/128", "fe80::/10"]),
+        (("128.0.0.0/1", "0.0.0.0/1"), ["0.0.0.0/0"], []),
+    ],
+)
+def test_overlapping_bypass_entries_are_merged(bypass, four, six):
+    merged = plan(bypass=bypass).bypass
+    assert merged == {4: list(map(ip_network, four)), 6: list(map(ip_network, six))}
+
+
+A, B, C = Tproxy("a", 1, 1), Tproxy("b", 2, 2), Tproxy("c", 3, 3)
+HIJACKING = Tproxy("h", 4, 4, dns_hijack=hijack())
+ACCEPT, DROPPED = Outcome("accept"), Outcome("drop")
+
+
+def redirected(name: str) -> Target:
+    return Target("tproxy", name)
+
+
+@pytest.mark.parametrize(
+    ("tproxies", "outcomes"),
+    [
+        ([], {DIRECT: ACCEPT, DROP: DROPPED}),
+        ([A], {DIRECT: ACCEPT, DROP: DROPPED, redirected("a"): Outcome("continue", "mark-a")}),
+        (
+            [A, B],
+            {
+                DIRECT: ACCEPT,
+                DROP: DROPPED,
+                redirected("a"): Outcome("continue", "mark-a"),
+                redirected("b"): Outcome("return", "mark-b"),
+            },
+        ),
+        (
+            [A, B, C],
+            {
+                DIRECT: ACCEPT,
+                DROP: DROPPED,
+                redirected("a"): Outcome("continue", "mark-a"),
+                redirected("b"): Outcome("return", "mark-b", "to-mark-b"),
+                redirected("c"): Outcome("return", "mark-c", "to-mark-c"),
+            },
+        ),
+        (
+            [HIJACKING],
+            {
+                DIRECT: ACCEPT,
+                DROP: Outcome("return", "drop-cgroup"),
+                redirected("h"): Outcome("continue", "mark-h"),
+            },
+        ),
+        (
+            [A, HIJACKING],
+            {
+                DIRECT: ACCEPT,
+                DROP: Outcome("return", "drop-cgroup", "to-drop-cgroup"),
+                redirected("a"): Outcome("continue", "mark-a"),
+                redirected("h"): Outcome("return", "mark-h", "to-mark-h"),
+            },
+        ),
+    ],
+)
+def test_outcomes(tproxies, outcomes):
+    assert plan(*tproxies).outcomes == outcomes
+
+
+@given(configurations())
+def test_the_map_tells_every_target_from_every_other(config):
+    outcomes = Plan(config).outcomes
+    assert len(set(outcomes.values())) == len(outcomes) == len(config.tproxies) + 2
+    left = [outcome for outcome in outcomes.values() if outcome.verdict == "return"]
+    assert len(left) == 1 or len({outcome.set_name for outcome in left}) == len(left)
+
+
+OUTSIDE4, OUTSIDE6 = IPv4Address("192.0.2.53"), IPv6Address("2001:db8::53")
+UDP4 = Query(4, "udp", LOCAL4, 5300, True)
+TCP4 = Query(4, "tcp", LOCAL4, 5300, True)
+UDP6 = Query(6, "udp", LOCAL6, 5300, True)
+TCP6 = Query(6, "tcp", LOCAL6, 5300, True)
+
+
+@pytest.mark.parametrize(
+    ("tproxy", "wanted"),
+    [
+        (A, []),
+        (Tproxy("t", 1, 1, dns_hijack=hijack()), [UDP4]),
+        (Tproxy("t", 1, 1, dns_hijack=hijack(tcp=True)), [UDP4, TCP4]),
+        (Tproxy("t", 1, 1, dns_hijack=hijack(ip6=LOCAL6)), [UDP4, UDP6]),
+        (
+            Tproxy("t", 1, 1, dns_hijack=hijack(ip6=LOCAL6, tcp=True)),
+            [UDP4, TCP4, UDP6, TCP6],
+        ),
+        (Tproxy("t", 1, 1, no_udp=True, dns_hijack=hijack(ip6=LOCAL6)), []),
+        (Tproxy("t", 1, 1, no_udp=True, dns_hijack=hijack(tcp=True)), [TCP4]),
+        (Tproxy("t", 1, 1, no_ipv6=True, dns_hijack=hijack(ip6=LOCAL6)), [UDP4]),
+        (
+            Tproxy("t", 1, 1, no_udp=True, no_ipv6=True, dns_hijack=hijack(ip6=LOCAL6, tcp=True)),
+            [TCP4],
+        ),
+        (
+            Tproxy("t", 1, 1, dns_hijack=hijack(loopback=False)),
+            [Query(4, "udp", LOCAL4, 5300, False)],
+        ),
+        (
+            # What comes from a loopback address cannot leave for a server outside.
+            Tproxy("t", 1, 1, dns_hijack=hijack(OUTSIDE4, OUTSIDE6)),
+            [Query(4, "udp", OUTSIDE4, 5300, False), Query(6, "udp", OUTSIDE6, 5300, False)],
+        ),
+    ],
+)
+def test_hijacked_queries(tproxy, wanted):
+    assert queries(tproxy) == wanted
+
+
+@pytest.mark.parametrize(
+    ("tproxies", "versions"),
+    [
+        ([A], []),
+        ([HIJACKING], [4]),
+        ([A, Tproxy("t", 1, 9, dns_hijack=hijack(OUTSIDE4, LOCAL6))], [6]),
+        ([Tproxy("t", 1, 9, dns_hijack=hijack(ip6=LOCAL6, loopback=False))], []),
+    ],
+)
+def test_families_whose_loopback_queries_are_looked_at(tproxies, versions):
+    made = plan(*tproxies)
+    assert [version for version in (4, 6) if made.loopback(version)] == versions

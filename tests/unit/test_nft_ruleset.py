@@ -1,0 +1,139 @@
+"""The table of any configuration: nothing missing, nothing loose, every packet where it belongs."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cgtproxy.cgroup.tree import Cgroup
+from cgtproxy.config.model import Config, Tproxy
+from cgtproxy.nft.model import Set, Table
+from cgtproxy.nft.plan import Plan, queries
+from cgtproxy.nft.ruleset import build
+from cgtproxy.nft.state import State
+from unit.configurations import configurations, trees
+from unit.packets import Machine, Packet
+
+LEVELS = st.lists(st.integers(0, 255), unique=True, min_size=1, max_size=5)
+
+
+def targets_of(table: Table, item: Set) -> set[str]:
+    return {element.verdict[1] for element in item.elements if element.verdict} - {""}
+
+
+@given(configurations(), LEVELS)
+def test_everything_named_is_there_and_nothing_is_out_of_reach(config, levels):
+    table = build(Plan(config), levels)
+    chains = {chain.name: chain for chain in table.chains}
+    sets = {item.name: item for item in table.sets}
+    used = set()
+    reached = set()
+    pending = [chain.name for chain in table.chains if chain.hook]
+    while pending:
+        name = pending.pop()
+        if name in reached:
+            continue
+        reached.add(name)
+        for rule in chains[name].rules:
+            text = " ".join(statement.text for statement in rule)
+            pending += re.findall(r"(?:goto|jump) (\S+)", text)
+            for set_name in re.findall(r"@(\S+)", text):
+                used.add(set_name)
+                pending += targets_of(table, sets[set_name])
+    assert reached == chains.keys()
+    assert used == sets.keys()
+
+
+@given(configurations(), LEVELS)
+def test_statements_after_a_verdict_do_not_exist(config, levels):
+    for chain in build(Plan(config), levels).chains:
+        for rule in chain.rules:
+            ends = [s.text for s in rule if re.match("accept|drop|return|goto|reject", s.text)]
+            assert ends in ([], [rule[-1].text])
+
+
+@given(configurations(), LEVELS)
+def test_the_deepest_level_is_looked_at_first(config, levels):
+    text = [rule[0].text for rule in build(Plan(config), levels).chain("cgroups").rules]
+    found = [int(m[1]) for t in text if (m := re.match(r"socket cgroupv2 level (\d+)", t))]
+    assert found == sorted(levels, reverse=True)
+
+
+def destinations(config: Config) -> st.SearchStrategy[str]:
+    """Addresses where something special may happen, and others."""
+    edges = [b for n in config.bypass for b in (n.network_address, n.broadcast_address)]
+    hijacks = [t.dns_hijack for t in config.tproxies if t.dns_hijack]
+    servers = [server for h in hijacks for server in (h.ip, h.ip6) if server]
+    usual = map(ip_address, ("127.0.0.1", "127.0.0.53", "::1", "192.0.2.7", "2001:db8::7"))
+    return st.sampled_from([*usual, *edges, *servers]) | st.ip_addresses()
+
+
+@st.composite
+def packets(draw: st.DrawFn, config: Config, cgroups: list[Cgroup]) -> Packet:
+    return Packet(
+        cgroup=draw(st.sampled_from(cgroups)),
+        protocol=draw(st.sampled_from(["tcp", "udp", "tcp", "udp", "icmp"])),
+        destination=draw(destinations(config)),
+        port=draw(st.sampled_from([53, 53, 443])),
+        answer=draw(st.sampled_from([False, False, False, True])),
+        translated=draw(st.sampled_from([False, False, True])),
+    )
+
+
+def fate(config: Config, packet: Packet) -> Tproxy | str:
+    """What the documentation says: a TPROXY, "drop" or "untouched"."""
+    if packet.answer or packet.protocol not in ("tcp", "udp"):
+        return "untouched"
+    target = packet.cgroup.target
+    tproxy = next((t for t in config.tproxies if t.name == target.tproxy), None)
+    hijacked = tproxy and hijacks(tproxy, packet)
+    if any(packet.destination in network for network in config.bypass) and not (
+        hijacked and hijacked.loopback and packet.destination.is_loopback
+    ):
+        return "untouched"
+    if tproxy is None:
+        return {"direct": "untouched", "drop": "drop"}[target.kind]
+    if tproxy.no_udp and packet.protocol == "udp":
+        return "untouched"
+    if tproxy.no_ipv6 and packet.destination.version == 6:
+        return "untouched"
+    if hijacked:
+        there = (hijacked.server, hijacked.server_port) == (packet.destination, packet.port)
+        if there or packet.translated:
+            return "untouched"
+    return tproxy
+
+
+def hijacks(tproxy: Tproxy, packet: Packet):
+    asked = (packet.destination.version, packet.protocol)
+    found = [query for query in queries(tproxy) if (query.version, query.protocol) == asked]
+    return found[0] if found and packet.port == 53 else None
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_every_packet_has_the_fate_that_the_configuration_tells(data):
+    """Walks through the rules as written; that the kernel agrees is for the tests of the kernel."""
+    config = data.draw(configurations(), label="config")
+    tree = data.draw(trees(config), label="tree")
+    plan = Plan(config)
+    elements = {key: plan.outcomes[target] for key, target in tree.elements.items()}
+    machine = Machine(State(build(plan, tree.levels), elements))
+    for _ in range(5):
+        packet = data.draw(packets(config, list(tree.root.walk())), label="packet")
+        wanted = fate(config, packet)
+        verdict = machine.run("output", packet)
+        if isinstance(wanted, str):
+            assert (verdict, packet.mark) == (("drop" if wanted == "drop" else "accept"), 0)
+            continue
+        assert (verdict, packet.mark) == ("accept", wanted.mark)
+        if query := hijacks(wanted, packet):
+            assert machine.run("dns", packet) == "accept"
+            assert packet.mark == 0
+            assert (packet.destination, packet.port) == (query.server, query.server_port)
+        else:
+            assert machine.run("prerouting", packet) == "accept"
+            assert packet.tproxy_port == wanted.port

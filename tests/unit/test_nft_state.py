@@ -1,0 +1,115 @@
+"""The difference between wanted and seen is the change that makes them the same."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cgtproxy.nft.model import Chain, Hook, Set, Table
+from cgtproxy.nft.plan import Outcome, Plan
+from cgtproxy.nft.ruleset import build
+from cgtproxy.nft.state import Change, State, apply, diff
+from cgtproxy.nft.statements import ACCEPT, DROP, RETURN
+from unit.configurations import configurations
+
+RULES = st.lists(st.sampled_from([(ACCEPT,), (DROP,), (RETURN,)]), max_size=3).map(tuple)
+HOOKS = st.sampled_from([None, Hook("filter", "output", 0), Hook("filter", "output", 1)])
+CHAINS = st.lists(
+    st.builds(Chain, st.sampled_from("abc"), RULES, HOOKS), unique_by=lambda c: c.name, max_size=3
+).map(tuple)
+SETS = st.lists(st.builds(Set, st.sampled_from("xy"), st.just("mark")), max_size=2).map(tuple)
+OUTCOMES = st.sampled_from(
+    [Outcome("accept"), Outcome("drop"), Outcome("return", "c", "s"), Outcome("return", "d", "t")]
+)
+ELEMENTS = st.dictionaries(st.integers(1, 8), OUTCOMES)
+TABLES = st.builds(Table, SETS, CHAINS)
+WANTED = st.builds(State, TABLES, ELEMENTS)
+SEEN = st.builds(State, st.none(), st.just({})) | WANTED
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[State, State]:
+    """Wanted and seen: of one kind of table, or with nothing in common."""
+    wanted = draw(WANTED)
+    if draw(st.booleans()):
+        return wanted, draw(SEEN)
+    chains = tuple(replace(chain, rules=draw(RULES)) for chain in wanted.table.chains)
+    return wanted, State(replace(wanted.table, chains=chains), draw(ELEMENTS))
+
+
+@given(pairs())
+def test_the_difference_makes_seen_what_is_wanted(pair):
+    wanted, seen = pair
+    before = deepcopy(wanted)
+    apply(seen, diff(wanted, seen), wanted.table)
+    assert seen == wanted == before
+    assert not diff(wanted, seen)
+
+
+@given(pairs())
+def test_a_change_names_only_what_differs(pair):
+    wanted, seen = pair
+    change = diff(wanted, seen)
+    if change.table is not None:
+        assert seen.table is None or seen.table != wanted.table
+        return
+    # What the kernel is told to remove is there as told, what it is told to add is not.
+    assert all(seen.elements[key] == outcome for key, outcome in change.remove.items())
+    assert all(seen.elements.get(key) != outcome for key, outcome in change.add.items())
+    assert all(key in change.remove for key in change.add.keys() & seen.elements.keys())
+    old = {chain.name: chain for chain in seen.table.chains}
+    assert all(old[chain.name].rules != chain.rules for chain in change.chains)
+
+
+@given(pairs(), st.sets(st.integers(1, 9)))
+def test_what_is_not_touched_stays(pair, touched):
+    wanted, seen = pair
+    seen.table = wanted.table
+    before = dict(seen.elements)
+    restricted = State(wanted.table, {k: v for k, v in wanted.elements.items() if k in touched})
+    change = diff(restricted, seen, touched)
+    assert change == diff(wanted, seen, touched)
+    apply(seen, change, wanted.table)
+    for key in wanted.elements.keys() | before.keys():
+        source = wanted.elements if key in touched else before
+        assert seen.elements.get(key) == source.get(key)
+
+
+@given(configurations(), ELEMENTS, st.sets(st.integers(0, 9)), st.sets(st.integers(0, 9)))
+def test_other_levels_change_rules_only(config, elements, old_levels, new_levels):
+    plan = Plan(config)
+    seen = State(build(plan, sorted(old_levels)), dict(elements))
+    wanted = State(build(plan, sorted(new_levels)), dict(elements))
+    change = diff(wanted, seen)
+    assert change.table is None
+    assert {chain.name for chain in change.chains} <= {"cgroups", "decide"}
+    assert bool(change) == (old_levels != new_levels)
+
+
+def test_nothing_seen_means_everything_anew():
+    table = Table((), (Chain("a", ()),))
+    change = diff(State(table, {1: Outcome("drop")}), State())
+    assert change == Change(table=table, add={1: Outcome("drop")})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Table((Set("x", "mark"),), (Chain("a", ()), Chain("b", ()))),
+        Table((), (Chain("a", ()),)),
+        Table((), (Chain("a", ()), Chain("c", ()))),
+        Table((), (Chain("a", ()), Chain("b", (), Hook("filter", "output", 0)))),
+    ],
+)
+def test_another_structure_is_made_anew(other):
+    table = Table((), (Chain("a", ()), Chain("b", ())))
+    assert diff(State(table), State(other)).table is table
+
+
+def test_there_is_no_change_to_nothing():
+    with pytest.raises(ValueError, match="has a table"):
+        diff(State(), State())
