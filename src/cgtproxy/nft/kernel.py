@@ -123,7 +123,8 @@ def watch(writer: int) -> Watch:
 
 
 def _concerns(notice: Message) -> bool:
-    if notice.kind == wire.MSG_NEWGEN:
+    # The first byte is the family: a table of another one may have our table's name.
+    if notice.kind == wire.MSG_NEWGEN or notice.body[:1] != bytes((wire.NFPROTO_INET,)):
         return False
     # In every object's message the first attribute is the table's name.
     _, name = next(parse_attributes(notice.body, NFGENMSG), (0, b""))
