@@ -11,7 +11,7 @@ import pytest
 
 from cgtproxy.config import parse
 from cgtproxy.config.keys import FILE
-from cgtproxy.config.tables import Key, Named, Table
+from cgtproxy.config.tables import Key, Table
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = files("cgtproxy.config").joinpath("example.yaml").read_text()
@@ -33,8 +33,7 @@ KEYS = list(keys(FILE))
 
 
 def test_the_keys_are_all_found() -> None:
-    assert len(KEYS) == 21
-    assert isinstance(FILE.keys["tproxies"].type, Named)
+    assert {"version", "rules", "match", "tproxy", "mark", "dns-hijack", "ip6"} <= dict(KEYS).keys()
 
 
 @pytest.mark.parametrize(("name", "key"), KEYS)

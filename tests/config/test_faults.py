@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 
 from cgtproxy.config import ConfigError, parse
+from cgtproxy.config.keys import FILE
 from cgtproxy.errors import CgtproxyError
 
 HEAD = "version: 1\ncgroup-root: AUTO\nroute-table: 300\n"
 U32 = "must be a whole number from 1 to 4294967295"
 PORT = "must be a whole number from 1 to 65535"
+KNOWN = "can be " + ", ".join(FILE.keys)
 TARGET = "must have exactly one of tproxy, direct, drop"
 Faults = Callable[[str], list[str]]
 
@@ -51,13 +55,15 @@ def test_the_error_is_one_of_configuration() -> None:
     [
         (
             "bypas: []",
-            "f:4:1: bypas: unknown key, did you mean 'bypass'?; can be version, cgroup-root, "
-            "route-table, rule-priority, bypass, tproxies, rules",
+            "f:4:1: bypas: unknown key, did you mean 'bypass'?; " + KNOWN,
         ),
         (
             "xyz: []",
-            "f:4:1: xyz: unknown key; can be version, cgroup-root, "
-            "route-table, rule-priority, bypass, tproxies, rules",
+            "f:4:1: xyz: unknown key; " + KNOWN,
+        ),
+        (
+            "'<<': {}",
+            "f:4:1: '<<': unknown key; " + KNOWN,
         ),
         ("bypass: ::1", "f:4:9: bypass: '::1' is text; must be a list of addresses and CIDRs"),
         ("bypass: {}", "f:4:1: bypass: a mapping is given; must be a list of addresses and CIDRs"),
@@ -139,6 +145,10 @@ def test_a_required_key_is_missing(faults: Faults, key: str) -> None:
         ("port: 0, mark: 1", ["f:5:13: tproxies.t.port: 0 is out of range; " + PORT]),
         ("port: 65536, mark: 1", ["f:5:13: tproxies.t.port: 65536 is out of range; " + PORT]),
         ("port: '80', mark: 1", ["f:5:13: tproxies.t.port: '80' is text; " + PORT]),
+        (
+            "port: !!int 'a\n\n  b', mark: 1",
+            ["f:5:13: tproxies.t.port: 'a\\nb' is not a whole number; " + PORT],
+        ),
         ("port: 80.5, mark: 1", ["f:5:13: tproxies.t.port: 80.5 is not a whole number; " + PORT]),
         ("port: 1:30, mark: 1", ["f:5:13: tproxies.t.port: 1:30 is not a whole number; " + PORT]),
         ("port: true, mark: 1", ["f:5:13: tproxies.t.port: true is a boolean; " + PORT]),
@@ -318,6 +328,19 @@ def test_bypass_entries(faults: Faults, entry: str) -> None:
 def test_bypass_entry_that_yaml_takes_for_a_mapping(faults: Faults) -> None:
     (fault,) = faults(f"{HEAD}bypass:\n  - fe80::\n")
     assert fault.startswith("f:5:5: bypass[0]: a mapping is given; must be ")
+
+
+def test_patterns_need_no_memory_for_their_groups() -> None:
+    code = f"""
+import resource
+from cgtproxy.config import parse
+limit = 1 << 30
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+rule = "  - {{drop: true, match: '" + "(" * 50_000 + ")" * 50_000 + "'}}"
+print(len(parse({HEAD!r} + "rules:\\n" + rule, "f").config.rules))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (run.stdout, run.stderr) == ("1\n", "")
 
 
 def test_long_values_are_shortened(faults: Faults) -> None:

@@ -101,6 +101,13 @@ def test_the_schema_is_one() -> None:
     VALIDATOR.validate(yaml.safe_load(BUILTIN))
 
 
+@pytest.mark.parametrize("entry", ["FE80::/10", "::ffff:192.0.2.1", "10.0.0.0/255.0.0.0"])
+def test_the_schema_accepts_addresses_however_they_are_written(entry: str) -> None:
+    document = yaml.safe_load(BUILTIN) | {"bypass": [entry]}
+    VALIDATOR.validate(document)
+    parse(yaml.safe_dump(document), "f")
+
+
 @pytest.mark.parametrize(
     ("path", "default"),
     [

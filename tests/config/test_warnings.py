@@ -20,7 +20,7 @@ def rules(*patterns: str) -> str:
 @pytest.mark.parametrize(
     "pattern",
     ["", ".*", "^", "/", r"\/.*", "^/.*", r"^\/", ".", ".+", "(.*)", "a|", "^.*$", "/.*$", "(?i)/",
-     r"\A/", "[^a]", "a*", "/?", "(?m)^", "^(|/.*)", r"(?s)\/.*", "/|b"],
+     r"\A/", "[^a]", "a*", "/?", "(?m)^", r"/(\b|\B)", "^(|/.*)", r"(?s)\/.*", "/|b"],
 )  # fmt: skip
 def test_nothing_decides_after_a_catch_all(warnings: Faults, pattern: str) -> None:
     wrong = "never decides: rules[1].match on line 8 matches every cgroup"
@@ -33,7 +33,8 @@ def test_nothing_decides_after_a_catch_all(warnings: Faults, pattern: str) -> No
 @pytest.mark.parametrize(
     "pattern",
     ["^/.+", "^/$", "/$", "$a", "^/a", "a", r"/\b", r"/\B", "^[^@]*@", "[^/]", "^/([^f]|f[^o]|$)",
-     "^/[^@]*$", "(?m)/$", r"^/(\n|$|[a-z])", r"\.*$", r"\Q.*$", "..", "^a*/.", r"\bx|/\b|/$"],
+     "^/[^@]*$", "(?m)/$", r"^/(\n|$|[a-z])", r"\.*$", r"\Q.*$", "..", "^a*/.", r"\bx|/\b|/$",
+     r"(?m)/(\b|$)", r"/\B|/$"],
 )  # fmt: skip
 def test_a_rule_that_leaves_some_cgroups_is_no_catch_all(warnings: Faults, pattern: str) -> None:
     assert warnings(rules(pattern, "b")) == []

@@ -140,4 +140,7 @@ def test_a_long_chain_of_merges_within_bounds(faults: Faults) -> None:
 
 
 def test_very_many_faults_are_all_told(faults: Faults) -> None:
-    assert len(faults(HEAD + "".join(f"rulez{n}: 1\n" for n in range(5000)))) == 5000
+    told = faults(HEAD + "".join(f"rulez{n}: 1\n" for n in range(5000)))
+    assert len(told) == 5000
+    suggestions = ["did you mean 'rules'?" in fault for fault in told]
+    assert suggestions == [True] * 101 + [False] * 4899  # a suggestion takes time

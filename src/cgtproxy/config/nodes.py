@@ -109,7 +109,6 @@ def compose(text: str, report: Report) -> Node | None:
     """
     import yaml
 
-    text = text.removeprefix("\ufeff")
     if len(text) > LONGEST:
         report.add(Place(0, 0), "the file is too long", f"must be at most {LONGEST} characters")
     elif bad := _UNPRINTABLE.search(text):

@@ -32,12 +32,12 @@ def matches_every_path(pattern: str) -> bool:
     """Whether a search finds `pattern` in every path, newlines in cgroup names left aside.
 
     All that paths have in common is the `/` they begin with. So the match must lie within that
-    first byte whatever follows, and an assertion there (`$`, `\\b`) tells only four cases
-    apart: the end, a newline, a word character, any other. The answer is exact but for
-    patterns that take in the rest of the path, of which `.*$` alone is usual.
+    first byte whatever follows. What holds there before any other character (`\\B`) holds before
+    the end or a newline, too, and of the rest only a word character differs (`\\b`). The answer
+    is exact but for patterns that take in the rest of the path, of which `.*$` alone is usual.
     """
     regexp = compile_pattern(_without_rest(pattern))
-    return all(regexp.search("/" + after, 0, 1) for after in ("", "\n", "a", "."))
+    return all(regexp.search("/" + after, 0, 1) for after in ("a", "."))
 
 
 def _without_rest(pattern: str) -> str:

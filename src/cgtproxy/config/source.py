@@ -30,7 +30,7 @@ def find(explicit: str | None, environ: Mapping[str, str]) -> str | None:
     path = os.path.join(directory, "config.yaml")
     try:
         os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
     except OSError:
         return path  # it may well be there: load() will say why it cannot be read
