@@ -29,7 +29,8 @@ _DNS_HIJACK = Table(
         "tcp": Key(Flag(), "Hijack queries over TCP too, not only those over UDP.", default=False),
         "loopback": Key(
             Flag(),
-            "Hijack queries to a stub resolver on loopback (127.0.0.53) too, before bypass.",
+            "Hijack queries to a stub resolver on loopback (127.0.0.53) too, if the DNS server is "
+            "on loopback as well.",
             default=True,
         ),
     }
