@@ -17,6 +17,7 @@ def _options() -> Any:
     options = re2.Options()
     options.log_errors = False
     options.max_mem = MAX_AUTOMATON_BYTES
+    options.never_capture = True  # a search would set memory aside for every group
     return options
 
 
