@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -84,13 +85,13 @@ class Daemon(Program):
         self.wait_notified("RELOADING=1", since=heard)
         self.wait_notified("READY=1", since=heard)
 
-    def wait_notified(self, assignment: str, *, since: int = 0, timeout: float = TIMEOUT) -> None:
-        """Wait for a notification such as "READY=1", from number `since` on."""
+    def wait_notified(self, pattern: str, *, since: int = 0, timeout: float = TIMEOUT) -> None:
+        """Wait for a notification, such as "READY=1", that matches, from number `since` on."""
 
         def found() -> bool | None:
-            return assignment in self.notified[since:] or None
+            return any(re.fullmatch(pattern, told) for told in self.notified[since:]) or None
 
-        self.wait_news(found, assignment, timeout)
+        self.wait_news(found, pattern, timeout)
 
     def _hear(self) -> None:
         """Read all that it tells, as a service manager does: a full socket would block it."""

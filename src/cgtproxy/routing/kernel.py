@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Iterable
+from fcntl import ioctl
 from pathlib import Path
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
 
 from cgtproxy.errors import CgtproxyError
 from cgtproxy.netlink.socket import NetlinkError, NetlinkSocket, Watch
@@ -14,6 +15,7 @@ from cgtproxy.netlink.wire import (
     NLM_F_ACK,
     NLM_F_CREATE,
     NLM_F_EXCL,
+    NLM_F_REPLACE,
     NLM_F_REQUEST,
     Message,
     message,
@@ -35,18 +37,29 @@ GROUPS = (
 )
 RTM_NEWLINK, RTM_DELADDR = 16, 21
 _INTERFACE = struct.Struct("=i")
+SIOCGIFFLAGS, IFF_UP = 0x8913, 1
+_IFREQ = struct.Struct("=16sH22x")
 
 IPV4, BOTH = frozenset((AF_INET,)), frozenset((AF_INET, AF_INET6))
 IPV6_OFF = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
 
 
 def families() -> Families:
-    """What IPv6 is on this host now: absent, off on lo, or there."""
+    """What this host has now: IPv6 may be absent or off on lo, and lo may be down."""
     try:
         off = IPV6_OFF.read_text().strip() == "1"
     except FileNotFoundError:
-        return Families(IPV4, IPV4)
-    return Families(BOTH, IPV4 if off else BOTH)
+        rules = routes = IPV4
+    else:
+        rules, routes = BOTH, IPV4 if off else BOTH
+    return Families(rules, routes if _lo_is_up() else frozenset())
+
+
+def _lo_is_up() -> bool:
+    with socket(AF_INET, SOCK_DGRAM) as any_socket:
+        answer = ioctl(any_socket, SIOCGIFFLAGS, _IFREQ.pack(b"lo", 0))
+    flags: int = _IFREQ.unpack(answer)[1]
+    return bool(flags & IFF_UP)
 
 
 class Routing:
@@ -109,4 +122,6 @@ def _concerns(notice: Message) -> bool:
         # The index follows four bytes in both struct ifinfomsg and struct ifaddrmsg.
         index: int = _INTERFACE.unpack_from(notice.body, 4)[0]
         return index == model.LOOPBACK_IFINDEX
+    if notice.kind == model.RTM_NEWROUTE and notice.flags & NLM_F_REPLACE:
+        return model.is_default(notice)  # of the route that it replaced the kernel says nothing
     return model.decode(notice) is not None

@@ -106,6 +106,11 @@ def dump_request(family: int, kind: int) -> bytes:
     return _HEADER.pack(family, 0, 0, 0, RT_TABLE_UNSPEC, protocol, 0, 0, 0)
 
 
+def is_default(route: Message) -> bool:
+    """Whether it is for every destination."""
+    return route.body[1:2] == b"\0"
+
+
 def decode(message: Message) -> Entry | None:
     """The entry of ours that a message tells of, None for anybody else's."""
     if len(message.body) < _HEADER.size:
