@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 from cgtproxy import __version__
@@ -38,7 +37,7 @@ def ruleset(tree: Tree, plan: Plan, *, nameable: bool) -> str:
 
 def _members(tree: Tree, plan: Plan, *, nameable: bool) -> Members:
     members: Members = {}
-    for cgroup in tree.root.walk():
+    for cgroup in sorted(tree.root.walk(), key=lambda each: each.path):
         if cgroup.id not in tree.elements:
             continue
         outcome = plan.outcomes[cgroup.target]
@@ -54,5 +53,6 @@ def _key(cgroup: Cgroup, nameable: bool) -> tuple[str, bool]:
     path = cgroup.path.lstrip(b"/") or b"/"
     if nameable and NFT_PATH.fullmatch(path):
         return f'"{path.decode()}"', True
-    shown = os.fsencode(cgroup.path).decode("utf-8", "backslashreplace")
+    # Anybody may name a cgroup, and a terminal obeys control characters.
+    shown = re.sub(rb"[^\x20-\x7e]", lambda byte: b"\\x%02x" % ord(byte[0]), cgroup.path).decode()
     return f"cgroup id {cgroup.id} ({shown})", False
