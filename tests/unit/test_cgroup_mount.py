@@ -37,7 +37,7 @@ CONTAINER_PRIVATE = b"""\
 FOREIGN = b"""\
 31 22 0:27 /../../.. /sys/fs/cgroup rw,nosuid,noexec shared:9 - cgroup2 cgroup2 rw
 """
-ODD = rb"""31 22 0:27 / /mnt/a\040b\134c\011d rw shared:9 master:2 propagate_from:1 - cgroup2 none rw
+ODD = rb"""1 2 0:27 / /mnt/a\040b\134c\011d rw shared:9 master:2 propagate_from:1 - cgroup2 none rw
 32 22 0:27 /a\012b/..c /mnt/x rw - cgroup2 none rw
 33 22 0:99 / /mnt/cgroup2 rw - fuse.cgroup2 cgroup2 rw
 34 22 0:98 / /mnt/y rw - tmpfs cgroup2 rw,cgroup2
