@@ -16,6 +16,9 @@ Key = Literal["mark", "inet_proto", "ipv4_addr", "ipv6_addr", "cgroupsv2"]
 Verdict = tuple[str, str]  # code, chain ("" unless goto)
 
 PRIORITY_MANGLE = -150
+# After every reverse-path filter (firewalld's: 10): since Linux 6.15 the fib expression does not
+# excuse a packet from lo any more once TPROXY has given it a socket (nft_fib_can_skip).
+PRIORITY_TPROXY = 100
 # Before everybody else's destination NAT (-100), which would else decide a query's destination.
 PRIORITY_BEFORE_DSTNAT = -110
 

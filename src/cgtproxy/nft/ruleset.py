@@ -25,6 +25,7 @@ from cgtproxy.nft import statements as nft
 from cgtproxy.nft.model import (
     PRIORITY_BEFORE_DSTNAT,
     PRIORITY_MANGLE,
+    PRIORITY_TPROXY,
     Chain,
     Hook,
     Rule,
@@ -133,7 +134,7 @@ def _tproxy_chains(plan: Plan) -> list[Chain]:
         Chain(
             "prerouting",
             ((nft.from_loopback(), nft.mark_vmap(TPROXY_MAP)),),
-            Hook("filter", "prerouting", PRIORITY_MANGLE),
+            Hook("filter", "prerouting", PRIORITY_TPROXY),
         ),
         Chain(
             "guard",
