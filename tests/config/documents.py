@@ -21,6 +21,7 @@ NETWORKS = st.one_of(
     st.tuples(st.ip_addresses(v=4), st.integers(0, 32)).map(lambda pair: "{}/{}".format(*pair)),
     st.tuples(st.ip_addresses(v=6), st.integers(0, 128)).map(lambda pair: "{}/{}".format(*pair)),
 )
+MONITORS = st.sampled_from(["inotify", "dbus", "both"])
 
 
 def some(keys: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
@@ -45,7 +46,7 @@ def documents(draw: st.DrawFn) -> tuple[dict[str, Any], Config]:
     root, wanted_root = draw(ROOTS)
     tables = st.integers(1, U32).filter(lambda table: table not in (253, 254, 255))
     document = {"version": 1, "cgroup-root": root, "route-table": draw(tables)}
-    document |= draw(some({"rule-priority": st.integers(1, 32765)}))
+    document |= draw(some({"rule-priority": st.integers(1, 32765), "monitor": MONITORS}))
     bypass = draw(st.lists(NETWORKS, max_size=5))
     marks = draw(st.lists(st.integers(1, U32), unique=True, max_size=4))
     names = draw(st.lists(NAMES, unique=True, min_size=len(marks), max_size=len(marks)))
@@ -60,6 +61,7 @@ def documents(draw: st.DrawFn) -> tuple[dict[str, Any], Config]:
         cgroup_root=wanted_root,
         route_table=document["route-table"],
         rule_priority=document.get("rule-priority") or 1000,
+        monitor=document.get("monitor") or "inotify",
         bypass=tuple(ip_network(entry, strict=False) for entry in bypass),
         tproxies=tuple(_tproxy(name, keys) for name, keys in tproxies.items()),
         rules=tuple(rule for _, rule in rules),

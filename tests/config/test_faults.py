@@ -78,6 +78,10 @@ def test_the_error_is_one_of_configuration() -> None:
             "must be a list of rules",
         ),
         (
+            "monitor: udev",
+            "f:4:10: monitor: 'udev' is none of them; must be one of inotify, dbus, both",
+        ),
+        (
             "rule-priority: 32766",
             "f:4:16: rule-priority: 32766 is out of range; must be a whole number from 1 to 32765",
         ),

@@ -23,10 +23,31 @@ class Mount(NamedTuple):
 
 
 class Root(NamedTuple):
-    """The directory to watch; `level` is its depth below the cgroup namespace's root."""
+    """The directory to watch; `cgroup` is what it shows, `level` that one's depth.
+
+    Both are relative to the cgroup namespace's root, which others, such as systemd, count from.
+    """
 
     path: bytes
     level: int
+    cgroup: bytes = b"/"
+
+    def id(self) -> int:
+        """The root cgroup's id. Raises CgtproxyError."""
+        try:
+            return os.stat(self.path).st_ino
+        except OSError as error:
+            raise CgtproxyError(
+                f"cannot read cgroup-root {os.fsdecode(self.path)}: {error.strerror}"
+            ) from error
+
+    def below(self, cgroup: bytes) -> bytes | None:
+        """A cgroup's path relative to this root, None if it is outside."""
+        if self.cgroup == b"/":
+            return cgroup
+        if cgroup == self.cgroup:
+            return b"/"
+        return cgroup.removeprefix(self.cgroup) if _within(cgroup, self.cgroup) else None
 
 
 def parse(mountinfo: bytes) -> list[Mount]:
@@ -60,7 +81,7 @@ def choose(configured: str | None, mounts: Iterable[Mount], device: str = "") ->
             f"cgroup-root {configured} shows cgroups outside this process's cgroup namespace",
             "mount cgroup2 anew in this namespace, or run in the other",
         )
-    return Root(path, _depth(mount.root) + _depth(os.path.relpath(path, mount.point)))
+    return _root(mount, path)
 
 
 def find(configured: str | None) -> Root:
@@ -78,13 +99,18 @@ def find(configured: str | None) -> Root:
         ) from error
 
 
+def _root(mount: Mount, path: bytes) -> Root:
+    cgroup = os.path.normpath(os.path.join(mount.root, os.path.relpath(path, mount.point)))
+    return Root(path, _depth(cgroup), cgroup)
+
+
 def _automatic(candidates: list[Mount]) -> Root:
     usable = [mount for mount in candidates if not _foreign(mount)]
     if not usable:
         raise CgtproxyError("no cgroup v2 file system is mounted", _advice([]))
     preferred = [mount for point in PREFERRED for mount in usable if mount.point == point]
     mount = (preferred or usable)[0]
-    return Root(mount.point, _depth(mount.root))
+    return _root(mount, mount.point)
 
 
 def _device(path: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cgtproxy.config.model import DIRECT, Target
 
@@ -16,12 +16,20 @@ class Policy(Protocol):
     def decide(self, path: bytes, inherited: Target) -> tuple[int | None, Target]: ...
 
 
+class Unit(NamedTuple):
+    """A unit of systemd's, and its ActiveState."""
+
+    name: str
+    state: str
+
+
 class Cgroup:
     """One cgroup.
 
     `path` begins with `/` and is relative to the tree's root; `id` is the kernel's, which is the
     inode number of its directory; `level` is its depth as nft_socket counts; `rule` is the index
-    of the rule that matched, None where it follows its parent; `watch` is for the monitor.
+    of the rule that matched, None where it follows its parent; `unit` is the unit that lives in
+    it, as far as the monitor knows; `watch` is for the monitor.
     """
 
     __slots__ = (
@@ -34,6 +42,7 @@ class Cgroup:
         "path",
         "rule",
         "target",
+        "unit",
         "watch",
     )
 
@@ -46,6 +55,7 @@ class Cgroup:
         self.children: dict[bytes, Cgroup] = {}
         self.rule: int | None = None
         self.target = DIRECT
+        self.unit: Unit | None = None
         self.watch = -1
         self.alive = True
 
@@ -57,6 +67,14 @@ class Cgroup:
     @property
     def inherited(self) -> Target:
         return DIRECT if self.parent is None else self.parent.target
+
+    @property
+    def unit_above(self) -> Unit | None:
+        """The unit that it belongs to: its own, or that of the nearest cgroup above."""
+        cgroup: Cgroup | None = self
+        while cgroup is not None and cgroup.unit is None:
+            cgroup = cgroup.parent
+        return cgroup.unit if cgroup else None
 
     def walk(self) -> Iterator[Cgroup]:
         """It and everything below, parents first; deep trees must not exhaust the stack."""
@@ -94,6 +112,14 @@ class Tree:
         parent.children[name] = cgroup
         self.size += 1
         self._decide(cgroup)
+        return cgroup
+
+    def find(self, path: bytes) -> Cgroup | None:
+        cgroup = self.root
+        for name in filter(None, path.split(b"/")):
+            if name not in cgroup.children:
+                return None
+            cgroup = cgroup.children[name]
         return cgroup
 
     def vanish(self, cgroup: Cgroup) -> None:

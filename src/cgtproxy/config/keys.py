@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 
 from cgtproxy.config.model import DEFAULT_RULE_PRIORITY
-from cgtproxy.config.scalars import Address, Block, Flag, Regex, Text, Whole
+from cgtproxy.config.scalars import Address, Block, Choice, Flag, Regex, Text, Whole
 from cgtproxy.config.tables import Key, List, Named, Table
 
 _U32 = 2**32 - 1
@@ -87,6 +87,11 @@ FILE = Table(
             Whole(1, _LAST_PRIORITY),
             "The priority of the policy-routing rules, as `ip rule` shows it.",
             default=DEFAULT_RULE_PRIORITY,
+        ),
+        "monitor": Key(
+            Choice(("inotify", "dbus", "both")),
+            "How cgroups are noticed: in the file system, as systemd's units, or in both ways.",
+            default="inotify",
         ),
         "bypass": Key(
             List(Block(), "a list of addresses and CIDRs"),

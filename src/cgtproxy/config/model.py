@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal, NamedTuple, TypeAlias
 
 DEFAULT_RULE_PRIORITY = 1000
+MonitorKind: TypeAlias = Literal["inotify", "dbus", "both"]
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
@@ -65,6 +66,7 @@ class Config:
     cgroup_root: str | None
     route_table: int
     rule_priority: int = DEFAULT_RULE_PRIORITY
+    monitor: MonitorKind = "inotify"
     bypass: tuple[Network, ...] = ()
     tproxies: tuple[Tproxy, ...] = ()
     rules: tuple[Rule, ...] = ()

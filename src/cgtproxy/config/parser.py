@@ -51,6 +51,7 @@ def _config(root: Value) -> Config:
         cgroup_root=None if root_path == "AUTO" else root_path,
         route_table=data["route-table"],
         rule_priority=data["rule-priority"],
+        monitor=data["monitor"],
         bypass=tuple(data.get("bypass", ())),
         tproxies=tuple(_tproxy(name, keys) for name, keys in data.get("tproxies", {}).items()),
         rules=tuple(Rule(_plain(r)["match"], _target(_plain(r)), r.place.line) for r in rules),

@@ -132,6 +132,23 @@ class Text(_Scalar):
         return {"type": ["string", "number", "boolean"]}
 
 
+@dataclass(frozen=True)
+class Choice(_Scalar):
+    of: tuple[str, ...]
+
+    @property
+    def must(self) -> str:
+        return f"one of {', '.join(self.of)}"
+
+    def convert(self, text: str) -> str:
+        if text not in self.of:
+            raise ValueError("is none of them")
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.of)}
+
+
 class Regex(Text):
     def __init__(self) -> None:
         super().__init__("a regular expression in RE2 syntax")

@@ -77,6 +77,8 @@ class Key:
         if not self.required:
             types = schema["type"]
             schema["type"] = [*([types] if isinstance(types, str) else types), "null"]
+            if "enum" in schema:
+                schema["enum"] = [*schema["enum"], None]
         if self.default is not None:
             shown = self.default if isinstance(self.default, int) else str(self.default)
             schema["default"] = shown

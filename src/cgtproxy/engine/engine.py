@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from cgtproxy.cgroup.monitor import Monitor
+from cgtproxy.cgroup.monitor import open_monitor
 from cgtproxy.cgroup.mount import Root, find
 from cgtproxy.config.model import Config
 from cgtproxy.engine import report
@@ -49,12 +49,12 @@ class Engine:
         self._routing = Routing()
         self._routing_watch = watch_routing(self._routing.portid)
         self._root: Root = find(config.cgroup_root)
-        self._monitor = Monitor(self._root, self._goal.policy)
+        self._monitor = open_monitor(config.monitor, self._root, self._goal.policy)
         self._seen = State()
         self._backoff = Backoff()
         self._doubts: set[Doubt] = set()
         self._scheduled = self._status_scheduled = self._retrying = False
-        self._failure = ""
+        self._failure = self._fault = ""
 
     def start(self) -> None:
         """Bring the kernel to the wanted state, over whatever is there, and keep it so."""
@@ -75,8 +75,8 @@ class Engine:
         old_goal, old_monitor, old_root = self._goal, self._monitor, self._root
         goal, root = Goal(config), find(config.cgroup_root)
         monitor = old_monitor
-        if root != old_root:
-            monitor = Monitor(root, goal.policy)
+        if (root, config.monitor) != (old_root, old_goal.config.monitor):
+            monitor = open_monitor(config.monitor, root, goal.policy)
         else:
             monitor.tree.redecide(goal.policy)
         self._goal, self._monitor, self._root = goal, monitor, root
@@ -160,11 +160,17 @@ class Engine:
         if self._monitor.lost:
             self._doubt("cgroups")
         fault = self._monitor.fault
+        message = fault.message if fault else ""
+        if message != self._fault:
+            if fault:
+                log.error("%s", fault)
+            else:
+                log.info("recovered from: %s", self._fault)
+            self._fault = message
+            self._schedule_status()
         if fault and not self._retrying:
-            log.error("%s", fault)
             self._retrying = True
             self._loop.after(WATCHES_RETRY, self._retry_watches)
-            self._schedule_status()
 
     def _retry_watches(self) -> None:
         self._retrying = False

@@ -49,6 +49,8 @@ def _line(level: int, cgroup: Cgroup, rules: Sequence[Rule]) -> None:
         return
     path = os.fsdecode(cgroup.path)
     values: dict[str, object] = {"CGROUP": path, "CGROUP_ID": cgroup.id, "TARGET": cgroup.target}
+    if unit := cgroup.unit_above:
+        values |= {"UNIT": unit.name, "UNIT_STATE": unit.state}
     if cgroup.rule is None:
         why = "no rule, as its parent"
     else:

@@ -1,0 +1,1 @@
+"""What systemd tells of its units: its managers, asked over D-Bus."""

@@ -1,0 +1,65 @@
+"""inotify decides, because it is the faster one; systemd's names are added to what it found."""
+
+from __future__ import annotations
+
+import logging
+
+from cgtproxy.cgroup.dbus.conversation import News
+from cgtproxy.cgroup.dbus.hub import Hub
+from cgtproxy.cgroup.dbus.label import label
+from cgtproxy.cgroup.dbus.managers import Managers
+from cgtproxy.cgroup.inotify_monitor import InotifyMonitor
+from cgtproxy.cgroup.mount import Root
+from cgtproxy.cgroup.tree import Policy
+from cgtproxy.errors import CgtproxyError
+
+log = logging.getLogger(__name__)
+
+
+class BothMonitor:
+    """A manager that is not heard is no fault, only a line in the log: no cgroup is missed."""
+
+    def __init__(self, root: Root, policy: Policy) -> None:
+        self._root = root
+        self._inotify = InotifyMonitor(root, policy)
+        self.tree = self._inotify.tree
+        self._hub = Hub()
+        self._hub.watch(self._inotify.fileno(), self._inotify.read)
+        self._managers = Managers(self._hub, self._take)
+        self._deaf = ""
+
+    @property
+    def lost(self) -> bool:
+        return self._inotify.lost
+
+    @property
+    def fault(self) -> CgtproxyError | None:
+        return self._inotify.fault
+
+    def fileno(self) -> int:
+        return self._hub.fileno()
+
+    def close(self) -> None:
+        self._managers.close()
+        self._hub.close()
+        self._inotify.close()
+
+    def read(self) -> None:
+        """Decisions are not kept waiting for names."""
+        self._inotify.read()
+        if self.tree.touched:
+            return
+        self._hub.run()
+        fault = self._managers.fault
+        message = fault.message if fault else ""
+        if message != self._deaf:
+            self._deaf = message
+            log.warning("%s", message or "systemd is heard again")
+
+    def resync(self) -> None:
+        self._inotify.resync()
+
+    def _take(self, news: News) -> None:
+        path = self._root.below(news.path)
+        if path is not None and (cgroup := self.tree.find(path)):
+            label(cgroup, news.unit)

@@ -1,0 +1,122 @@
+"""A connection to one of systemd's managers that is made again whenever it breaks."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable
+
+from cgtproxy.cgroup.dbus.conversation import Conversation, News
+from cgtproxy.cgroup.dbus.hub import Hub
+from cgtproxy.errors import CgtproxyError
+
+READ_SIZE = 1 << 15  # bytes, then others have their turn
+FIRST_RETRY, LONGEST_RETRY = 0.1, 5.0  # seconds
+FORGIVEN_AFTER = 10.0  # seconds that a connection lasted
+
+_UCRED = struct.Struct("=iII")  # unix(7): pid, uid, gid
+
+
+class Link:
+    """With the manager that `who` names to people; `owner` must be listening, None for any.
+
+    `tell` gets the news, and must not close the link; `fault` says why there is none just now.
+    """
+
+    def __init__(
+        self, hub: Hub, address: str, who: str, owner: int | None, tell: Callable[[News], None]
+    ) -> None:
+        self._hub = hub
+        self._address = address
+        self._who = who
+        self._owner = owner
+        self._tell = tell
+        self._socket: socket.socket | None = None
+        self._closed = False
+        self._retry = FIRST_RETRY
+        self.conversation = Conversation(bus=owner is None, units={})
+        self.fault: CgtproxyError | None = None
+        self._dial()
+
+    @property
+    def settled(self) -> bool:
+        return self.fault is not None or self.conversation.settled
+
+    def close(self) -> None:
+        self._closed = True
+        self._hang_up()
+
+    def _dial(self) -> None:
+        if self._closed:
+            return
+        self.conversation = Conversation(bus=self._owner is None, units=self.conversation.units)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._dialled = time.monotonic()
+        self._hub.watch(self._socket.fileno(), self._ready)
+        try:
+            self._socket.connect(self._address)
+            self._check_owner(self._socket)
+            self._send(self._socket)
+        except (OSError, CgtproxyError) as error:
+            self._broke(error)
+
+    def _check_owner(self, sock: socket.socket) -> None:
+        """The directory is the user's own: something else's socket may be linked there."""
+        ucred = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        _, uid, _ = _UCRED.unpack(ucred)
+        if self._owner not in (None, uid):
+            raise CgtproxyError(f"{self._address} is user {uid}'s")
+
+    def _ready(self) -> None:
+        sock = self._socket
+        assert sock is not None
+        try:
+            data = sock.recv(READ_SIZE)
+            if not data:
+                raise CgtproxyError("the connection was closed")
+            self._take(data)
+            self._send(sock)
+        except BlockingIOError:
+            return
+        except (OSError, CgtproxyError) as error:
+            self._broke(error)
+
+    def _take(self, data: bytes) -> None:
+        listed = self.conversation.listed
+        for news in self.conversation.receive(data):
+            self._tell(news)
+        if self.conversation.listed and not listed:
+            self.fault = None
+
+    def _send(self, sock: socket.socket) -> None:
+        outgoing = self.conversation.outgoing
+        try:
+            while outgoing:
+                del outgoing[: sock.send(outgoing)]
+        except BlockingIOError:
+            pass
+        self._hub.write(sock.fileno(), bool(outgoing))
+
+    def _broke(self, error: OSError | CgtproxyError) -> None:
+        self._hang_up()
+        if time.monotonic() - self._dialled > FORGIVEN_AFTER:
+            self._retry = FIRST_RETRY
+        if self.fault is None:
+            reason = error.message if isinstance(error, CgtproxyError) else error.strerror
+            denied = isinstance(error, PermissionError) and os.geteuid() != 0
+            self.fault = CgtproxyError(
+                f"nothing is heard from {self._who} ({reason}): its new units follow their slices",
+                "a user's manager talks to root only: run as root, or with `monitor: both`"
+                if denied
+                else "",
+            )
+        self._hub.after(self._retry, self._dial)
+        self._retry = min(LONGEST_RETRY, 2 * self._retry)
+
+    def _hang_up(self) -> None:
+        if self._socket is not None:
+            self._hub.unwatch(self._socket.fileno())
+            self._socket.close()
+            self._socket = None

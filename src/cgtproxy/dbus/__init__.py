@@ -1,0 +1,1 @@
+"""D-Bus, as much of it as it takes to ask systemd about units."""
