@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable
 from fcntl import ioctl
 from pathlib import Path
-from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
+from socket import AF_INET, AF_INET6, AF_UNIX, SOCK_DGRAM, socket
 
 from cgtproxy.errors import CgtproxyError
 from cgtproxy.netlink.socket import NetlinkError, NetlinkSocket, Watch
@@ -56,7 +56,7 @@ def families() -> Families:
 
 
 def _lo_is_up() -> bool:
-    with socket(AF_INET, SOCK_DGRAM) as any_socket:
+    with socket(AF_UNIX, SOCK_DGRAM) as any_socket:  # the one family that our unit allows
         answer = ioctl(any_socket, SIOCGIFFLAGS, _IFREQ.pack(b"lo", 0))
     flags: int = _IFREQ.unpack(answer)[1]
     return bool(flags & IFF_UP)
