@@ -42,7 +42,7 @@ class Notifier:
         if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
             return None
         microseconds = environ.get("WATCHDOG_USEC", "")
-        return int(microseconds) / 1e6 if microseconds.isdigit() and int(microseconds) else None
+        return int(microseconds) / 1e6 if microseconds.isdecimal() and int(microseconds) else None
 
     def _send(self, text: str) -> None:
         if self._socket is not None:
