@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 
 from cgtproxy.commands.source import describe, load
+from cgtproxy.config.model import Config
 from cgtproxy.errors import CgtproxyError
 
 
@@ -33,7 +36,22 @@ def _check_config(config: str | None) -> str:
     for warning in parsed.warnings:
         print(f"{warning} (warning)", file=sys.stderr)
     counts = f"{len(parsed.config.rules)} rules, {len(parsed.config.tproxies)} TPROXYs"
-    return f"configuration: {describe(config)} is right: {counts}"
+    right = f"configuration: {describe(config)} is right: {counts}"
+    return "\n".join([right, *_blind_spots(parsed.config)])
+
+
+def _blind_spots(config: Config) -> Iterator[str]:
+    if config.monitor != "dbus":
+        return
+    yield (
+        "monitor: dbus sees units: not the cgroups below them (containers), which follow them, "
+        "nor what is gone in a moment"
+    )
+    if os.geteuid() != 0:
+        yield (
+            "monitor: dbus sees units of users as root only, and this is not root; "
+            "`monitor: both` sees their cgroups"
+        )
 
 
 def _check_permission(_: str | None) -> str:
