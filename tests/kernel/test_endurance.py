@@ -130,12 +130,14 @@ def test_a_delegated_cgroup_that_its_owner_closed(tproxy_server, cgroup):
         assert bed.paths(late) == bed.everywhere("tproxy")
         assert bed.paths(early, timeout=0.5) == bed.DROPPED
         assert bed.paths(cgroup("open")) == bed.everywhere("tproxy")
+        early_id = early.id
         early.remove()
+        bed.wait_until(lambda: early_id not in bed.verdicts(), "nothing stale to be left")
         closed.directory.chmod(0o755)
         assert bed.paths(cgroup("user/drop-again"), timeout=0.5) == bed.DROPPED
         late.remove()
         closed.remove()
-        bed.wait_until(lambda: len(bed.verdicts()) == 1, "nothing stale to be left")
+        bed.wait_until(lambda: len(bed.verdicts()) == 1, "only /open to be left")
         assert "Traceback" not in daemon.output
     with bed.Daemon(bed.config(rules), wrapper=bed.NET_ADMIN_ONLY) as daemon:
         closed.mkdir().directory.chmod(0o700)

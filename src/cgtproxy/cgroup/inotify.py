@@ -26,6 +26,8 @@ _READ_SIZE = 1 << 18
 _libc = ctypes.CDLL(None, use_errno=True)
 _add_watch = _libc.inotify_add_watch
 _add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
+_remove_watch = _libc.inotify_rm_watch
+_remove_watch.argtypes = (ctypes.c_int, ctypes.c_int)
 
 
 class Event(NamedTuple):
@@ -59,6 +61,10 @@ class Inotify:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), path)
         return watch
+
+    def remove(self, watch: int) -> None:
+        """End a watch, also that of a file which is gone; one that has ended is none to end."""
+        _remove_watch(self._fd, watch)
 
     def read(self) -> Iterator[Event]:
         """The events that are there now."""

@@ -67,13 +67,12 @@ class InotifyMonitor:
             elif mask & IN_IGNORED:
                 cgroup = self._watched.pop(watch, None)
                 if cgroup is not None and cgroup.watch == watch:
-                    # Gone, maybe from where we may not look; maybe another took its place.
+                    # Gone, or another of the same name took its place before we watched it.
                     cgroup.watch = UNWATCHED
-                    if cgroup.parent is None:
-                        self.lost = True
-                    elif cgroup.alive:
-                        self._forget(cgroup)
+                    if cgroup.parent is not None:
                         places[cgroup.parent, cgroup.name] = None
+                    else:
+                        self.lost = True
             elif mask & IN_ISDIR:
                 cgroup = self._watched.get(watch)
                 if cgroup is not None:
@@ -110,7 +109,8 @@ class InotifyMonitor:
         try:
             status = os.stat(path, follow_symlinks=False)
         except OSError as error:
-            if error.errno in GONE and known is not None:
+            # Where we may not look, an event about what we know can only mean that it went.
+            if known is not None and (error.errno in GONE or not everything):
                 self._forget(known)
             return None
         if known is not None and known.id != status.st_ino:
@@ -159,5 +159,7 @@ class InotifyMonitor:
 
     def _forget(self, cgroup: Cgroup) -> None:
         for gone in cgroup.walk():
-            self._watched.pop(gone.watch, None)
+            # kernfs does not end the watch of a directory that is removed: it would hold the inode.
+            if self._watched.pop(gone.watch, None) is not None:
+                self._inotify.remove(gone.watch)
         self.tree.vanish(cgroup)
