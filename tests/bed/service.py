@@ -18,6 +18,10 @@ class Service:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
 
+    def start(self) -> None:
+        done = self.machine.run("systemctl", "start", "cgtproxy", check=False)
+        assert done.returncode == 0, self.machine.run("journalctl", "--unit=cgtproxy").stdout
+
     def configure(self, config: str) -> None:
         self.machine.write(CONFIG_FILE, config)
 

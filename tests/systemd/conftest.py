@@ -58,7 +58,7 @@ def service(machine: Machine) -> Iterator[Service]:
     """The shipped unit, running with RULES; every test is held to leaving nothing behind."""
     unit = Service(machine)
     unit.configure(bed.config(RULES))
-    machine.systemctl("start", "cgtproxy")
+    unit.start()
     yield unit
     machine.systemctl("stop", "cgtproxy")
     machine.run("rm", "-rf", DROP_INS, "/etc/cgtproxy")
