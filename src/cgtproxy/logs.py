@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import socket
 import struct
 import sys
@@ -15,6 +16,9 @@ LEVELS = ("debug", "info", "warning", "error")
 JOURNAL = "/run/systemd/journal/socket"
 PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 COLOURS = {logging.DEBUG: "\x1b[2m", logging.WARNING: "\x1b[33m", logging.ERROR: "\x1b[31m"}
+
+# Anybody may name a cgroup, and a terminal obeys control characters.
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def fields(**values: object) -> dict[str, Any]:
@@ -53,7 +57,7 @@ class _Lines(logging.Formatter):
         self._colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+        line = CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", super().format(record))
         start = COLOURS.get(record.levelno) if self._colour else None
         return f"{start}{line}\x1b[0m" if start else line
 

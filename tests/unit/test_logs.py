@@ -30,14 +30,14 @@ log = logging.getLogger("cgtproxy.part")
 log.debug("seen")
 log.info("done", extra=logs.fields(CGROUP=os.fsdecode(b"/a-\xff"), TARGET="direct", RULE=3))
 log.warning("a\nb", extra=logs.fields(CGROUP="/c\nd"))
-log.error("named %s", os.fsdecode(b"\xff"))
+log.error("named %s", os.fsdecode(b"\xff \x1b[2J"))
 """
 LINES = [
     "DEBUG   seen",
     "INFO    done",
     "WARNING a",
     "b",
-    r"ERROR   named \udcff",
+    r"ERROR   named \udcff \x1b[2J",
 ]
 
 
@@ -117,7 +117,7 @@ ENTRIES = [
     {"MESSAGE": b"seen", "PRIORITY": b"7"},
     {"MESSAGE": b"done", "PRIORITY": b"6", "CGROUP": b"/a-\xff", "TARGET": b"direct", "RULE": b"3"},
     {"MESSAGE": b"a\nb", "PRIORITY": b"4", "CGROUP": b"/c\nd"},
-    {"MESSAGE": b"named \xff", "PRIORITY": b"3"},
+    {"MESSAGE": b"named \xff \x1b[2J", "PRIORITY": b"3"},
 ]
 ALWAYS = {"SYSLOG_IDENTIFIER": b"cgtproxy", "LOGGER": b"cgtproxy.part"}
 
@@ -152,7 +152,7 @@ def test_a_terminal_gets_colours_and_the_journal_nothing(journal):
         "INFO    done",
         "\x1b[33mWARNING a",
         "b\x1b[0m",
-        "\x1b[31mERROR   named \\udcff\x1b[0m",
+        "\x1b[31mERROR   named \\udcff \\x1b[2J\x1b[0m",
     ]
     assert journal.entries() == []
 
