@@ -97,7 +97,7 @@ def test_networkd_deletes_foreign_ip_rules(
             machine.systemctl("restart", "systemd-networkd")
             wait_configured(machine, "other")
             machine.run("networkctl", "reconfigure", "other")
-            service.wait_message(f"(?s)(mended: missing ip rule.*){{{starts}}}")
+            service.wait_message(f"(?s)(mended: missing IPv4 rule.*){{{starts}}}")
         bed.wait_until(lambda: (bed.ip_rules(4), bed.ip_rules(6)) == ours, "the rules")
         assert latest(apps["other"]) == {"origin"}
     finally:
