@@ -183,7 +183,7 @@ class Conversation:
         path = body.text().encode()
         unit = self.units[name].unit
         start, *names = path.split(b"/")
-        if not start and len(path) <= LONGEST_PATH and _ODD.isdisjoint(names):
+        if names and not start and len(path) <= LONGEST_PATH and _ODD.isdisjoint(names):
             self.units[name] = News(unit, path)
             yield self.units[name]
 
@@ -194,8 +194,7 @@ def _active_state(body: wire.Reader) -> str:
     while body.at < end:
         body.align(8)
         name = body.text()
-        if name != "ActiveState":
-            body.skip("v")
-        elif body.signature() == "s":
-            return body.text()
+        if name == "ActiveState":
+            return body.text() if body.signature() == "s" else ""
+        body.skip("v")
     return ""
