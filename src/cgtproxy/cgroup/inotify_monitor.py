@@ -102,12 +102,8 @@ class InotifyMonitor:
             return None
         known = parent.children.get(name)
         path = self._root.path + parent.prefix + name
-        watch = UNWATCHED
-        if known is None or known.watch == UNWATCHED:
-            # First the watch, then the look: what comes between the two is seen twice, not never.
-            watch = self._watch(path)
         try:
-            status = os.stat(path, follow_symlinks=False)
+            watch, status = self._examine(path, known)
         except OSError as error:
             # Where we may not look, an event about what we know can only mean that it went.
             if known is not None and (error.errno in GONE or not everything):
@@ -115,7 +111,7 @@ class InotifyMonitor:
             return None
         if known is not None and known.id != status.st_ino:
             self._forget(known)
-            known, watch = None, self._watch(path)
+            known = None
         new = known is None
         if known is None:
             known = self.tree.appear(parent, name, status.st_ino)
@@ -123,6 +119,23 @@ class InotifyMonitor:
         if new or everything:
             return known if status.st_nlink > NO_SUBDIRECTORY or known.children else None
         return None
+
+    def _examine(self, path: bytes, known: Cgroup | None) -> tuple[int, os.stat_result]:
+        """What is there and the watch on it, UNWATCHED if `known` has that. Raises OSError."""
+        status = os.stat(path, follow_symlinks=False)
+        if known is not None and known.watch != UNWATCHED and known.id == status.st_ino:
+            return UNWATCHED, status
+        while True:
+            watch, before = self._watch(path), status
+            try:
+                # Only what is looked at after the watch began is seen twice, not never.
+                status = os.stat(path, follow_symlinks=False)
+            except OSError:
+                self._inotify.remove(watch)
+                raise
+            if status.st_ino == before.st_ino:
+                return watch, status
+            self._inotify.remove(watch)  # maybe that of another, whose place it took meanwhile
 
     def _names(self, cgroup: Cgroup) -> set[bytes]:
         """The names below a cgroup, those in the file system and those in the tree."""
