@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from cgtproxy.cgroup.dbus.conversation import Conversation, News
 from cgtproxy.cgroup.dbus.hub import Hub
@@ -73,13 +74,12 @@ class Link:
         sock = self._socket
         assert sock is not None
         try:
-            data = sock.recv(READ_SIZE)
-            if not data:
-                raise CgtproxyError("the connection was closed")
-            self._take(data)
+            with suppress(BlockingIOError):  # only to be written
+                data = sock.recv(READ_SIZE)
+                if not data:
+                    raise CgtproxyError("the connection was closed")
+                self._take(data)
             self._send(sock)
-        except BlockingIOError:
-            return
         except (OSError, CgtproxyError) as error:
             self._broke(error)
 
@@ -92,11 +92,9 @@ class Link:
 
     def _send(self, sock: socket.socket) -> None:
         outgoing = self.conversation.outgoing
-        try:
+        with suppress(BlockingIOError):
             while outgoing:
                 del outgoing[: sock.send(outgoing)]
-        except BlockingIOError:
-            pass
         self._hub.write(sock.fileno(), bool(outgoing))
 
     def _broke(self, error: OSError | CgtproxyError) -> None:
