@@ -138,7 +138,7 @@ def _tproxy_chains(plan: Plan) -> list[Chain]:
         ),
         Chain(
             "guard",
-            ((nft.not_to_loopback(), nft.mark_in(MARK_SET), nft.DROP),),
+            ((nft.marked(), nft.not_to_loopback(), nft.mark_in(MARK_SET), nft.DROP),),
             Hook("filter", "postrouting", PRIORITY_MANGLE),
         ),
     ]

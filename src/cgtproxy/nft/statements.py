@@ -171,6 +171,11 @@ def not_to_loopback() -> Statement:
     return Statement('oif != "lo"', _meta(META_OIF) + _compare(index, CMP_NEQ))
 
 
+def marked() -> Statement:
+    """Any mark at all: for most packets this saves the look-up in a set."""
+    return Statement("meta mark != 0x00000000", _meta(META_MARK) + _compare(bytes(4), CMP_NEQ))
+
+
 def mark_in(set_name: str) -> Statement:
     return Statement(f"meta mark @{set_name}", _meta(META_MARK) + _lookup(set_name))
 
