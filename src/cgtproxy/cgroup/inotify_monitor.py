@@ -22,7 +22,7 @@ from cgtproxy.cgroup.inotify import (
     Inotify,
 )
 from cgtproxy.cgroup.mount import Root
-from cgtproxy.cgroup.tree import Cgroup, Policy, Tree
+from cgtproxy.cgroup.tree import DEEPEST_LEVEL, Cgroup, Policy, Tree
 from cgtproxy.errors import CgtproxyError
 
 MASK = IN_CREATE | IN_DELETE | IN_ONLYDIR | IN_DONT_FOLLOW
@@ -47,6 +47,7 @@ class InotifyMonitor:
         self._root = root
         self._inotify = Inotify()
         self._watched: dict[int, Cgroup] = {}
+        self._complained = False
         self.lost = False
         self.fault: CgtproxyError | None = None
         self.tree = Tree(policy, root.id(), root.level)
@@ -98,8 +99,8 @@ class InotifyMonitor:
 
     def _look(self, parent: Cgroup, name: bytes, everything: bool) -> Cgroup | None:
         """Make the tree true at one place; the cgroup there if it may have unknown children."""
-        if not parent.alive:
-            return None
+        if not parent.alive or parent.level >= DEEPEST_LEVEL:
+            return None  # what is deeper follows, so that nobody keeps us busy with nesting
         known = parent.children.get(name)
         path = self._root.path + parent.prefix + name
         try:
@@ -158,11 +159,14 @@ class InotifyMonitor:
                     "raise the limit: `sysctl fs.inotify.max_user_watches=1048576`",
                 )
             elif error.errno not in GONE:
-                log.warning(
+                # Any user can make his own cgroups unreadable, by the thousand: tell once.
+                log.log(
+                    logging.DEBUG if self._complained else logging.WARNING,
                     "cannot watch %s (%s): what is below it follows it",
                     os.fsdecode(path),
                     error.strerror,
                 )
+                self._complained = True
         return UNWATCHED
 
     def _adopt(self, cgroup: Cgroup, watch: int) -> None:

@@ -52,6 +52,7 @@ class Engine:
         self._monitor = open_monitor(config.monitor, self._root, self._goal.policy)
         self._seen = State()
         self._backoff = Backoff()
+        self._crowd = report.Crowd()
         self._doubts: set[Doubt] = set()
         self._scheduled = self._status_scheduled = self._retrying = False
         self._failure = self._fault = ""
@@ -140,6 +141,7 @@ class Engine:
             self._schedule_status()
         report.decisions(tree.decided, self._goal.config.rules)
         report.changed(change, tree.touched, self._goal.config.rules)
+        self._crowd.look(tree)
         tree.decided.clear()
         tree.touched.clear()
 

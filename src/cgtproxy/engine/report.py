@@ -7,12 +7,13 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from cgtproxy.cgroup.tree import Cgroup
+from cgtproxy.cgroup.tree import Cgroup, Tree
 from cgtproxy.config.model import Rule
 from cgtproxy.logs import fields
 from cgtproxy.nft.state import Change
 
 MOST_LINES = 10  # a transaction that changes more is summed up
+MANY = 10_000  # cgroups, more than a machine in normal use has
 
 log = logging.getLogger("cgtproxy")
 
@@ -59,3 +60,33 @@ def _line(level: int, cgroup: Cgroup, rules: Sequence[Rule]) -> None:
         why = f"rules[{cgroup.rule}]{where}"
         values |= {"RULE": cgroup.rule, "RULE_MATCH": rule.match}
     log.log(level, "%s: %s (%s)", path, cgroup.target, why, extra=fields(**values))
+
+
+class Crowd:
+    """Tells when there are very many cgroups, and whose they are; again at each doubling."""
+
+    def __init__(self) -> None:
+        self._next = MANY
+
+    def look(self, tree: Tree) -> None:
+        if tree.size < MANY // 2:
+            self._next = MANY
+        if tree.size < self._next:
+            return
+        self._next = 2 * tree.size
+        cgroup, below = _most(tree)
+        path = os.fsdecode(cgroup.path)
+        log.warning(
+            "%d cgroups, %d of them below %s", tree.size, below, path, extra=fields(CGROUP=path)
+        )
+
+
+def _most(tree: Tree) -> tuple[Cgroup, int]:
+    """The deepest cgroup with more than half of all below it, and how many those are."""
+    below: Counter[int] = Counter()
+    found, count = tree.root, tree.size - 1
+    for cgroup in reversed(list(tree.root.walk())):  # children first
+        below[id(cgroup.parent)] += 1 + below[id(cgroup)]
+        if 2 * below[id(cgroup)] > tree.size and below[id(cgroup)] < count:
+            found, count = cgroup, below[id(cgroup)]
+    return found, count
