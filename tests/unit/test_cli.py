@@ -7,11 +7,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cgtproxy import __version__
+import cgtproxy
 
 GOOD = "version: 1\ncgroup-root: AUTO\nroute-table: 300\nbypass: [127.0.0.0/8, '::1']\n"
 PR_CAPBSET_DROP, CAP_NET_ADMIN = 24, 12
@@ -34,12 +35,14 @@ def bad(tmp_path) -> str:
 def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     environ = {k: v for k, v in os.environ.items() if k not in ("LOG_LEVEL", "NOTIFY_SOCKET")}
     options = {"capture_output": True, "text": True, "timeout": 30, "env": environ} | options
+    source = str(Path(cgtproxy.__file__).parents[1])  # what PYTHONPATH says may be relative
+    options["env"] = options["env"] | {"PYTHONPATH": source}
     return subprocess.run([sys.executable, "-m", "cgtproxy", *arguments], check=False, **options)
 
 
 def test_version():
     done = run("--version")
-    assert (done.returncode, done.stdout) == (0, f"cgtproxy {__version__}\n")
+    assert (done.returncode, done.stdout) == (0, f"cgtproxy {cgtproxy.__version__}\n")
 
 
 @pytest.mark.parametrize(
