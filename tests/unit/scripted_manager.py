@@ -16,7 +16,7 @@ from jeepney.low_level import (
 )
 
 from cgtproxy.cgroup.dbus.conversation import Conversation, News
-from cgtproxy.cgroup.dbus.names import BUS, UNIT, unit_path
+from cgtproxy.cgroup.dbus.names import BUS, SYSTEMD, UNIT, unit_path
 from cgtproxy.dbus.stream import greeting
 
 OWNER = ":1.7"
@@ -28,7 +28,7 @@ class Manager:
 
     def __init__(self, *, bus: bool, units: Mapping[str, str] | None = None) -> None:
         self.bus = bus
-        self.sender = OWNER if bus else ""
+        self.sender = OWNER if bus else SYSTEMD  # nobody's name where there is no bus
         self.units = units or {}
         self.asked: list[str] = []
         self.heard: list[str] = []
@@ -96,12 +96,8 @@ class Manager:
             path=unit_path(name),
             interface="org.freedesktop.DBus.Properties",
             member="PropertiesChanged",
-            **self.from_,
+            sender=self.sender,
         )
-
-    @property
-    def from_(self) -> dict[str, str]:
-        return {"sender": self.sender} if self.sender else {}
 
 
 def message(
@@ -121,17 +117,14 @@ def message(
 
 
 def reply(serial: int, signature: str = "", body: tuple[Any, ...] = (), *, sender: str) -> bytes:
-    fields = {"sender": sender} if sender else {}
     kind = MessageType.method_return
-    return message(signature, body, kind=kind, reply_serial=serial, **fields)
+    return message(signature, body, kind=kind, reply_serial=serial, sender=sender)
 
 
 def error(serial: int, *, sender: str) -> bytes:
     name = "org.freedesktop.systemd1.NoSuchUnit"
-    fields = {"sender": sender} if sender else {}
-    return message(
-        "s", ("no",), kind=MessageType.error, reply_serial=serial, error_name=name, **fields
-    )
+    kind = MessageType.error
+    return message("s", ("no",), kind=kind, reply_serial=serial, error_name=name, sender=sender)
 
 
 def unescape(name: bytes) -> str:

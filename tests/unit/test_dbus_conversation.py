@@ -96,7 +96,9 @@ def test_loading_and_unloading_mean_nothing(bus: bool, member: str) -> None:
     for name in ("a.service", "b.service"):
         body = (name, "/org/freedesktop/systemd1/unit/x")
         interface = {"interface": MANAGER, "member": member, "path": MANAGER_PATH}
-        assert not list(conversation.receive(message("so", body, **interface, **manager.from_)))
+        assert not list(
+            conversation.receive(message("so", body, **interface, sender=manager.sender))
+        )
     assert not conversation.outgoing
     assert conversation.units.keys() == {"a.service"}
 
@@ -239,7 +241,7 @@ def script() -> bytes:
     """What a manager that is asked directly says in a conversation."""
     manager = Manager(bus=False, units={"a.service": "active"})
     said = OK + manager.listing(1)
-    said += reply(2, "v", (("s", "/a"),), sender="")
+    said += reply(2, "v", (("s", "/a"),), sender=SYSTEMD)
     return said + manager.change("a.service", {"ActiveState": ("s", "inactive")})
 
 

@@ -142,7 +142,7 @@ class Conversation:
     def _take_signal(self, message: wire.Message) -> Iterator[News]:
         if message.sender == BUS and message.member == "NameOwnerChanged":
             raise BrokenError("systemd left the bus or came back to it")
-        if message.sender != self._owner:
+        if self._bus and message.sender != self._owner:
             return  # anybody on the bus can send signals to us
         if message.member == "PropertiesChanged" and (name := unit_name(message.path)):
             body = message.body

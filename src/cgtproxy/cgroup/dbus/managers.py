@@ -48,7 +48,7 @@ class Managers:
         if news.unit.state in ENDED:
             if link := self._users.pop(uid, None):
                 link.close()
-        elif uid not in self._users:
+        elif news.unit.state == "active" and uid not in self._users:
 
             def take(told: News) -> None:
                 # A user may say anything, but only of what is his.
