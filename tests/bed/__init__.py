@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from . import configuration, endings
 from .cgroup import Cgroup
 from .configuration import config
 from .conversation import Conversation
-from .daemon import NET_ADMIN_ONLY, UNPRIVILEGED, Daemon, cgtproxy
+from .daemon import NET_ADMIN_ONLY, OLDER_KERNEL, UNPRIVILEGED, Daemon, cgtproxy
 from .kernel import (
+    daemons_table,
     ip_routes,
     ip_rules,
     map_elements,
@@ -57,6 +59,7 @@ __all__ = [
     "HOST4",
     "HOST6",
     "NET_ADMIN_ONLY",
+    "OLDER_KERNEL",
     "ORIGIN4",
     "ORIGIN6",
     "OUTSIDE",
@@ -79,6 +82,9 @@ __all__ = [
     "Responder",
     "cgtproxy",
     "config",
+    "configuration",
+    "daemons_table",
+    "endings",
     "everywhere",
     "flows",
     "inside",

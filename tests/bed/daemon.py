@@ -35,6 +35,9 @@ NET_ADMIN_ONLY = (
     "--",
 )
 
+# As `Daemon(program=(OLDER_KERNEL, FLAGS))`: a kernel that knows only these flags of a table.
+OLDER_KERNEL = str(_PROGRAMS / "older_kernel.py")
+
 
 class Daemon(Program):
     """`cgtproxy -c FILE` with `config` as FILE, ready once the context is entered.

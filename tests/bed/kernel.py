@@ -85,3 +85,16 @@ def verdicts() -> dict[int, str]:
     listing = run(*hide, "nft", "--json", "list", "map", "inet", "cgtproxy", "cgroup-vmap")
     (found,) = (entry["map"] for entry in json.loads(listing)["nftables"] if "map" in entry)
     return {int(key): next(iter(value)) for key, value in found.get("elem", [])}
+
+
+def daemons_table() -> list[tuple[str, dict[str, Any]]]:
+    """Its objects, without handles and its flags; what has no order is sorted."""
+    objects = []
+    for entry in nft_json("table", "inet", "cgtproxy"):
+        ((kind, values),) = entry.items()
+        left_out = ("handle", "flags") if kind == "table" else ("handle",)
+        values = {key: value for key, value in values.items() if key not in left_out}
+        if "elem" in values:
+            values["elem"] = sorted(map(str, values["elem"]))
+        objects.append((kind, values))
+    return objects

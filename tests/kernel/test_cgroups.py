@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,26 +11,11 @@ import pytest
 import bed
 
 ROOT = Path("/sys/fs/cgroup")
-RULES = {"drop$": "drop", "direct$": "direct", "proxy$": "first"}
-VERDICT = {"drop": "drop", "direct": "accept", "proxy": "continue"}
-
-
-def scan(directory=ROOT, above="accept"):
-    """The map as it should be, {cgroup id: verdict}: whoever decides otherwise than its parent."""
-    wanted = {}
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                endings = (verdict for end, verdict in VERDICT.items() if entry.name.endswith(end))
-                verdict = next(endings, above)
-                if verdict != above:
-                    wanted[entry.inode()] = verdict
-                wanted |= scan(entry.path, verdict)
-    return wanted
+RULES = bed.endings.RULES
 
 
 def wait_settled(timeout=20):
-    wanted = scan()
+    wanted = bed.endings.wanted()
     bed.wait_until(lambda: bed.verdicts() == wanted, "the map to be as the tree is", timeout)
     return wanted
 
@@ -148,7 +132,7 @@ def test_five_thousand_come_and_go(tproxy_server, cgroup):
     for name in names[:1000]:
         (ROOT / "many" / name).mkdir()
     with bed.Daemon(bed.config(RULES), env={"LOG_LEVEL": "info"}) as daemon:
-        assert bed.verdicts() == scan()
+        assert bed.verdicts() == bed.endings.wanted()
         few = watches(daemon)
         for name in names[1000:]:
             (ROOT / "many" / name).mkdir()

@@ -35,19 +35,6 @@ CONFIGURATIONS = {
 CGROUPS = ["proxy", "drop/1", "drop/2/x/3", "direct/4/5", "proxy/6", "proxy/a b'c/{}/1", "a/proxy"]
 
 
-def table():
-    """The table's objects, without handles and its flags; what has no order is sorted."""
-    objects = []
-    for entry in bed.nft_json("table", "inet", "cgtproxy"):
-        ((kind, values),) = entry.items()
-        left_out = ("handle", "flags") if kind == "table" else ("handle",)
-        values = {key: value for key, value in values.items() if key not in left_out}
-        if "elem" in values:
-            values["elem"] = sorted(map(str, values["elem"]))
-        objects.append((kind, values))
-    return objects
-
-
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_nft_makes_the_same_of_it(cgroup, name):
     for path in CGROUPS:
@@ -55,9 +42,9 @@ def test_nft_makes_the_same_of_it(cgroup, name):
     with bed.Daemon(CONFIGURATIONS[name]) as daemon:
         printed = bed.cgtproxy("rules", "-c", str(daemon.config), wrapper=bed.UNPRIVILEGED)
         assert printed.returncode == 0, printed.stderr
-        installed = table()
+        installed = bed.daemons_table()
     bed.nft(printed.stdout)
-    assert table() == installed
+    assert bed.daemons_table() == installed
     bed.reset()
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
 import bed
 
-OLDER_KERNEL = str(Path(bed.__file__).parent / "programs" / "older_kernel.py")
 OWNER, NOTHING = "2", "0"
 DNS = {"first": {**bed.configuration.FIRST["first"], "dns-hijack": {}}}
 VANDALISM = {
@@ -25,7 +23,7 @@ VANDALISM = {
 
 
 def older_kernel(flags, **options):
-    return bed.Daemon(bed.config(tproxies=DNS), program=(OLDER_KERNEL, flags), **options)
+    return bed.Daemon(bed.config(tproxies=DNS), program=(bed.OLDER_KERNEL, flags), **options)
 
 
 def listing():
