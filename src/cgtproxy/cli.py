@@ -61,6 +61,14 @@ def _run(arguments: argparse.Namespace) -> int:
             from cgtproxy.commands.schema import schema
 
             return schema()
+        case "install-service", _:
+            from cgtproxy.commands.service import install
+
+            return install()
+        case "uninstall-service", _:
+            from cgtproxy.commands.service import uninstall
+
+            return uninstall()
         case _:
             from cgtproxy.commands.run import run
 
@@ -94,6 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="about the configuration file")
     _common(config, argparse.SUPPRESS)
     config.add_argument("what", choices=("schema",), help="print the JSON Schema for editors")
+    commands.add_parser("install-service", help="write a systemd unit, if no package brought one")
+    commands.add_parser("uninstall-service", help="remove what install-service wrote")
     return parser
 
 
