@@ -8,7 +8,7 @@ import pty
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,12 +25,18 @@ BOOT_TIMEOUT = 60.0
 
 
 class Machine:
-    """Running from entering the context until leaving it; `console` is what it said there."""
+    """Running from entering the context until leaving it; `console` is what it said there.
 
-    def __init__(self, *packages: Path) -> None:
-        self.cgroup = Cgroup("machine")
+    It boots with these Debian packages installed and with these `files`, by path.
+    """
+
+    def __init__(self, *packages: Path, files: Mapping[str, str] | None = None) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="machine.", dir="/run"))
-        self.root = self.directory / "root"
+        self.cgroup = Cgroup(self.directory.name)
+        for path, text in (files or {}).items():
+            file = self.directory / "files" / path.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
         self.console = ""
         self._packages = packages
 
@@ -129,6 +135,10 @@ class Machine:
     def directory_of(self, cgroup: str) -> Path:
         """Where one of its cgroups is, seen from the bed."""
         return self.cgroup.directory / cgroup.strip("/")
+
+    def path_of(self, file: str) -> str:
+        """Where a file of its root is, seen from the bed."""
+        return f"/proc/{self._pid()}/root{file}"
 
     def __enter__(self) -> Self:
         return self.start()
