@@ -179,6 +179,8 @@ def test_it_needs_no_terminal_and_no_service_manager(cgroup):
     alone = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    bed.wait_until(lambda: "cgtproxy" in bed.nft_listing("tables"), "the table")
-    alone.terminate()
+    try:
+        bed.wait_until(lambda: "cgtproxy" in bed.nft_listing("tables"), "the table")
+    finally:
+        alone.terminate()
     assert alone.wait() == 0
