@@ -148,6 +148,7 @@ class Engine:
     def _cgroups_changed(self) -> None:
         self._monitor.read()
         self._check_monitor()
+        self._schedule_status()  # the number of cgroups is part of it
         if "table" in self._doubts:
             return  # is made anew soon, with these
         try:
