@@ -11,7 +11,7 @@ import pytest
 
 import bed
 from bed.machine import PROGRAMS, PYTHON, Machine, UnitProber, answers
-from bed.service import CONFIG_FILE, Service
+from bed.service import CONFIG_FILE, DROP_INS, Service
 
 VENV = "/opt/venv"
 UNIT = "/etc/systemd/system/cgtproxy.service"
@@ -93,6 +93,21 @@ def test_an_edited_configuration_is_kept(machine: Machine, venv: str) -> None:
     assert f"kept {CONFIG_FILE}" in machine.run(venv, "install-service").stdout
     assert f"kept {CONFIG_FILE}" in machine.run(venv, "uninstall-service").stdout
     assert machine.run("cat", CONFIG_FILE).stdout == "version: 1\n"
+
+
+def test_what_a_killed_instance_left_goes_too(machine: Machine, venv: str) -> None:
+    machine.run(venv, "install-service")
+    service = Service(machine)
+    service.configure(bed.config({"/proxied": "first"}))
+    service.override(Restart="no")
+    service.start()
+    machine.systemctl("kill", "--signal=KILL", "cgtproxy")
+    bed.wait_until(lambda: service.show("ActiveState") == "failed", "its end")
+    assert bed.traces()
+    machine.run(venv, "uninstall-service")
+    assert not bed.traces()
+    machine.run("rm", "-r", DROP_INS)
+    machine.systemctl("reset-failed")
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int, why: str) -> None:

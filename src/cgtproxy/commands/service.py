@@ -10,8 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cgtproxy import lock
 from cgtproxy.config import json_schema
-from cgtproxy.errors import CgtproxyError, PermissionMissingError
+from cgtproxy.errors import AlreadyRunningError, CgtproxyError, PermissionMissingError
+from cgtproxy.nft.kernel import NfTables
+from cgtproxy.routing.kernel import Routing
 
 PACKAGE = Path(__file__).parents[1]
 UNIT = Path("/etc/systemd/system/cgtproxy.service")
@@ -72,6 +75,7 @@ def uninstall() -> int:
         return 0
     if BOOTED.is_dir():
         _run("systemctl", "disable", "--quiet", "--now", UNIT.name)
+    _clear_kernel()
     for path, text in _files([]).items():
         if not path.exists():
             continue
@@ -129,6 +133,19 @@ def _check_command(command: list[str]) -> None:
         )
     except CgtproxyError as error:
         raise CgtproxyError(f"a service cannot run {command[0]}: {error}", SYSTEM_WIDE) from error
+
+
+def _clear_kernel() -> None:
+    """What an instance that was killed has left in force, for a next one that never came."""
+    try:
+        held = lock.take()
+    except AlreadyRunningError:  # somebody runs one outside of systemd
+        return
+    NfTables().remove()
+    routing = Routing()
+    routing.remove(routing.look())
+    if held:
+        held.close()
 
 
 def _is_ours(path: Path) -> bool:
