@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any
 
 from hypothesis import strategies as st
 
 from cgtproxy.cgroup.tree import Cgroup, Tree
-from cgtproxy.config.model import DIRECT, DROP, Config, Target
+from cgtproxy.config.model import DIRECT, DROP, Config, DnsHijack, Target, Tproxy
 from config.documents import documents
 
 
@@ -26,14 +27,66 @@ def configurations() -> st.SearchStrategy[Config]:
     return documents().map(lambda pair: pair[1])
 
 
+HIJACKS = st.builds(
+    DnsHijack,
+    ip=st.sampled_from(["127.0.0.1", "127.0.0.53", "192.0.2.53"]).map(IPv4Address),
+    ip6=st.sampled_from(["::1", "2001:db8::53"]).map(IPv6Address) | st.none(),
+    port=st.sampled_from([53, 5300]),
+    tcp=st.booleans(),
+    loopback=st.booleans(),
+)
+BYPASSES = [
+    ["127.0.0.0/8", "::1/128"],
+    ["127.0.0.0/8", "::1/128", "192.0.2.0/24", "2001:db8::/32"],
+    ["127.0.0.1/32"],
+    ["0.0.0.0/0"],
+    [],
+]
+
+
+@st.composite
+def crowded(draw: st.DrawFn) -> Config:
+    """A configuration in which a few addresses, ports and options meet again and again."""
+    tproxies = [
+        draw(
+            st.builds(
+                Tproxy,
+                name=st.just(f"t{number}"),
+                port=st.just(10000 + number),
+                mark=st.just(number),
+                no_udp=st.booleans(),
+                no_ipv6=st.booleans(),
+                dns_hijack=st.none() | HIJACKS,
+            )
+        )
+        for number in range(1, draw(st.integers(1, 4)))
+    ]
+    bypass = tuple(map(ip_network, draw(st.sampled_from(BYPASSES))))
+    return Config(None, 300, bypass=bypass, tproxies=tuple(tproxies))
+
+
+def complete_tree(config: Config) -> Tree:
+    """Each target at level 1, below it one that follows it, and below that another target."""
+    all_targets = targets(config)
+    others = all_targets[1:] + all_targets[:1]
+    decided = {b"/%d" % i: target for i, target in enumerate(all_targets)}
+    decided |= {b"/%d/a/b" % i: target for i, target in enumerate(others)}
+    tree = Tree(Decided(decided), root_id=1)
+    for i in range(len(all_targets)):
+        cgroup = tree.root
+        for name in (b"%d" % i, b"a", b"b"):
+            cgroup = tree.appear(cgroup, name, tree.size + 1)
+    return tree
+
+
 def targets(config: Config) -> list[Target]:
     return [DIRECT, DROP, *(Target("tproxy", tproxy.name) for tproxy in config.tproxies)]
 
 
 @st.composite
-def trees(draw: st.DrawFn, config: Config, least: int = 1) -> Tree:
-    """A tree of at least `least` cgroups, with any decisions that the configuration has."""
-    parents = draw(st.lists(st.integers(0, 11), min_size=least - 1, max_size=11))
+def trees(draw: st.DrawFn, config: Config) -> Tree:
+    """Any tree, with any decisions that the configuration has."""
+    parents = draw(st.lists(st.integers(0, 11), max_size=11))
     paths = [b"/"]
     for number, parent in enumerate(parents):
         paths.append(paths[parent % len(paths)].rstrip(b"/") + b"/%d" % number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from cgtproxy.cgroup.tree import Cgroup
@@ -12,7 +13,7 @@ from cgtproxy.nft.state import State
 from unit.configurations import ancestors
 
 
-@dataclass
+@dataclass(repr=False)
 class Packet:
     """A packet that a process in `cgroup` sends; `destination` and `mark` may change on its way.
 
@@ -28,6 +29,14 @@ class Packet:
     translated: bool = False
     mark: int = 0
     tproxy_port: int = 0
+
+    def __repr__(self) -> str:
+        to = f"{self.protocol} {self.destination} port {self.port}"
+        options = " answer" * self.answer + " translated" * self.translated
+        return f"<{self.cgroup.path!r} ({self.cgroup.target}): {to}{options}>"
+
+
+network = cache(ip_network)
 
 
 class Machine:
@@ -123,9 +132,9 @@ class Machine:
 
     def _within(self, packet: Packet, where: str) -> bool:
         if not where.startswith("@"):
-            return packet.destination in ip_network(where)
+            return packet.destination in network(where)
         blocks = [e.text for e in self.constant[where[1:]] if not e.end]
-        return any(packet.destination in ip_network(block) for block in blocks)
+        return any(packet.destination in network(block) for block in blocks)
 
     @staticmethod
     def _ancestor(packet: Packet, level: int) -> int | None:

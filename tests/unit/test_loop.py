@@ -92,7 +92,7 @@ def test_one_callback_may_end_the_watching_of_another(loop):
         pipe.close()
 
 
-def test_timers_come_in_order_of_time_and_those_of_one_time_as_they_were_set(loop):
+def test_timers_come_in_order_of_time(loop):
     told = []
     loop.after(0.03, loop.stop)
     loop.after(0.02, lambda: told.append("late"))
