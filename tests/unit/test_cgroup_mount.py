@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cgtproxy.cgroup.mount import Mount, choose, find, parse
+from cgtproxy.cgroup.mount import Mount, Root, choose, find, parse
 from cgtproxy.errors import CgtproxyError
 
 UNIFIED = b"""\
@@ -135,3 +135,32 @@ def test_a_link_to_a_directory_of_another_file_system(tmp_path):
     link.symlink_to("/proc")
     with pytest.raises(CgtproxyError, match="/proc is not in a cgroup v2 file system"):
         find(str(link))
+
+
+@pytest.mark.parametrize(
+    ("text", "configured", "cgroup"),
+    [
+        (UNIFIED, None, b"/"),
+        (UNIFIED, "/sys/fs/cgroup/a/b", b"/a/b"),
+        (BIND, "/mnt/users", b"/user.slice"),
+        (BIND, "/mnt/users/a", b"/user.slice/a"),
+        (CONTAINER_HOST, None, b"/system.slice/docker-4f1a.scope"),
+    ],
+)
+def test_which_cgroup_the_root_shows(text, configured, cgroup):
+    assert choose(configured, parse(text), "0:27").cgroup == cgroup
+
+
+@pytest.mark.parametrize(
+    ("root", "cgroup", "below"),
+    [
+        (b"/", b"/a", b"/a"),
+        (b"/", b"/", b"/"),
+        (b"/a", b"/a", b"/"),
+        (b"/a", b"/a/b/c", b"/b/c"),
+        (b"/a", b"/ab", None),
+        (b"/a/b", b"/a", None),
+    ],
+)
+def test_paths_below_the_root(root, cgroup, below):
+    assert Root(b"/mnt", root.count(b"/"), root).below(cgroup) == below
