@@ -140,6 +140,10 @@ class Machine:
         """Where a file of its root is, seen from the bed."""
         return f"/proc/{self._pid()}/root{file}"
 
+    def among_its_processes(self, *argv: str) -> list[str]:
+        """The `argv` that runs a command of the bed's; a manager wants to know who calls."""
+        return ["nsenter", f"--target={self._pid()}", "--pid", "--", *argv]
+
     def __enter__(self) -> Self:
         return self.start()
 

@@ -51,7 +51,7 @@ class BothMonitor:
             return
         self._hub.run()
         fault = self._managers.fault
-        message = fault.message if fault else ""
+        message = str(fault or "")
         if message != self._deaf:
             self._deaf = message
             log.warning("%s", message or "systemd is heard again")

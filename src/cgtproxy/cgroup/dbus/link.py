@@ -105,8 +105,8 @@ class Link:
             reason = error.message if isinstance(error, CgtproxyError) else error.strerror
             denied = isinstance(error, PermissionError) and os.geteuid() != 0
             self.fault = CgtproxyError(
-                f"nothing is heard from {self._who} ({reason}): its new units follow their slices",
-                "a user's manager talks to root only: run as root, or with `monitor: both`"
+                f"nothing is heard from {self._who} ({reason})",
+                "a user's manager talks to root only; `monitor: both` sees its cgroups all the same"
                 if denied
                 else "",
             )
