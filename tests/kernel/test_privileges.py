@@ -13,7 +13,7 @@ def test_cap_net_admin_is_all_it_needs(tproxy_server, cgroup):
     app = cgroup("proxy")
     with bed.Daemon(bed.config(), wrapper=(*ALONE, *bed.NET_ADMIN_ONLY)) as daemon:
         assert bed.paths(app) == bed.everywhere("tproxy")
-        assert bed.paths(cgroup("drop"), timeout=1) == bed.DROPPED
+        assert bed.paths(cgroup("drop"), timeout=0.5) == bed.DROPPED
         for family in ("-4", "-6"):
             bed.run("ip", family, "rule", "del", "priority", "1000")
             daemon.wait_line(f"mended: missing IPv{family[1]} rule")

@@ -32,7 +32,7 @@ def test_each_target(tproxy_server, cgroup):
         assert bed.paths(cgroup("proxy")) == bed.everywhere("tproxy")
         assert bed.paths(cgroup("direct")) == bed.everywhere("origin")
         assert bed.paths(cgroup("other")) == bed.everywhere("origin")
-        assert bed.paths(cgroup("drop"), timeout=1) == bed.DROPPED
+        assert bed.paths(cgroup("drop"), timeout=0.5) == bed.DROPPED
         assert bed.paths(cgroup("proxy/deeper/still")) == bed.everywhere("tproxy")
 
 
@@ -48,16 +48,16 @@ def test_the_first_rule_that_matches_wins(tproxy_server, cgroup):
     with bed.Daemon(bed.config(rules)):
         assert bed.paths(cgroup("a/special")) == bed.everywhere("tproxy")
         assert bed.paths(cgroup("a/b/special")) == bed.everywhere("origin")
-        assert bed.paths(cgroup("b/special"), timeout=1) == bed.DROPPED
+        assert bed.paths(cgroup("b/special"), timeout=0.5) == bed.DROPPED
 
 
 def test_the_deepest_decision_wins_and_the_undecided_follow_their_ancestor(tproxy_server, cgroup):
     rules = {"^/a$": "drop", "^/a/b$": "direct", "^/a/b/c$": "first", "/c/d/e$": "drop"}
     with bed.Daemon(bed.config(rules)):
-        assert bed.paths(cgroup("a/sibling"), timeout=1) == bed.DROPPED
+        assert bed.paths(cgroup("a/sibling"), timeout=0.5) == bed.DROPPED
         assert bed.paths(cgroup("a/b/sibling")) == bed.everywhere("origin")
         assert bed.paths(cgroup("a/b/c/d")) == bed.everywhere("tproxy")
-        assert bed.paths(cgroup("a/b/c/d/e/f"), timeout=1) == bed.DROPPED
+        assert bed.paths(cgroup("a/b/c/d/e/f"), timeout=0.5) == bed.DROPPED
 
 
 def test_a_catch_all_decides_the_root_too(tproxy_server, cgroup):
@@ -85,7 +85,7 @@ def test_three_tproxies_with_opposite_decisions_inside_each_other(three_servers,
         }.items():
             assert (path, bed.paths(cgroup(path))) == (path, bed.everywhere(by))
         for path in ("1/drop", "2/drop", "1/2/3/drop/x"):
-            assert (path, bed.paths(cgroup(path), timeout=1)) == (path, bed.DROPPED)
+            assert (path, bed.paths(cgroup(path), timeout=0.5)) == (path, bed.DROPPED)
 
 
 @pytest.mark.parametrize("name", ["first", "third"])
