@@ -35,6 +35,8 @@ class Daemon:
         held = lock.take()  # until the process ends
         if held is None:
             log.warning("another user's process holds our lock; going on without it")
+        else:
+            self._loop.watch(held, lambda: lock.turn_away(held))
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.on_signal(number, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -15,8 +16,9 @@ _CREDENTIALS = struct.Struct("=iII")
 
 
 def take() -> socket.socket | None:
-    """Hold the returned socket for life. Raises AlreadyRunningError, naming the other's pid.
+    """Hold the returned socket for life, and turn_away() whoever comes.
 
+    Raises AlreadyRunningError, naming the other's pid.
     None where a stranger's process squats on the name: only root's or our own user's counts,
     else anybody could keep the daemon from starting.
     """
@@ -24,6 +26,7 @@ def take() -> socket.socket | None:
     try:
         sock.bind(NAME)
         sock.listen()
+        sock.setblocking(False)
     except OSError as error:
         sock.close()
         if error.errno != errno.EADDRINUSE:
@@ -36,6 +39,12 @@ def take() -> socket.socket | None:
             "stop it first, or send it SIGHUP to reload",
         ) from error
     return sock
+
+
+def turn_away(held: socket.socket) -> None:
+    """Let one go that asked who we are; a full queue would leave the next without an answer."""
+    with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+        held.accept()[0].close()
 
 
 def _holder() -> tuple[int, int] | None:

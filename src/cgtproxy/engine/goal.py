@@ -21,12 +21,14 @@ class Goal:
         self.config = config
         self.policy = Policy(config.rules)
         self._plan = Plan(config)
-        self._tables: dict[tuple[int, ...], Table] = {}
+        self._levels: tuple[int, ...] = ()
+        self._table = build(self._plan, ())
 
     def table(self, levels: tuple[int, ...]) -> Table:
-        if levels not in self._tables:
-            self._tables[levels] = build(self._plan, levels)
-        return self._tables[levels]
+        """The same object as long as the levels are the same."""
+        if levels != self._levels:
+            self._levels, self._table = levels, build(self._plan, levels)
+        return self._table
 
     def state(self, tree: Tree, ids: Iterable[int] | None = None) -> State:
         """The wanted table and elements; with `ids`, of these cgroups only."""

@@ -38,6 +38,8 @@ def diff(wanted: State, seen: State, touched: Iterable[int] | None = None) -> Ch
         raise ValueError("a wanted state has a table")
     chains = _changed_chains(wanted.table, seen.table)
     if chains is None:
+        if touched is not None:
+            raise ValueError("a table that is made anew needs all its elements")
         return Change(table=wanted.table, add=dict(wanted.elements))
     if touched is None:
         touched = wanted.elements.keys() | seen.elements.keys()
