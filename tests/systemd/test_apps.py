@@ -28,6 +28,7 @@ def test_system_services_and_scopes(machine: Machine) -> None:
 def test_a_slice_decides_for_all_in_it(machine: Machine) -> None:
     assert answers(machine, "a.service", "--slice=proxied-a.slice") == bed.everywhere("tproxy")
     assert answers(machine, "a.scope", "--slice=dropped-a-b.slice") == bed.DROPPED
+    machine.systemctl("stop", "proxied.slice", "dropped.slice")
 
 
 @pytest.mark.usefixtures("alice")
