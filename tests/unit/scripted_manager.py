@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from jeepney.low_level import (
@@ -114,6 +118,63 @@ def message(
     header = Header(order, kind, MessageFlag(0), 1, -1, 7, given_fields)
     data: bytes = Message(header, body).serialise()
     return data
+
+
+class Server:
+    """A manager at a socket, in a thread: lists `states`, answers with `paths`, tells changes."""
+
+    def __init__(self, path: Path, *, bus: bool) -> None:
+        self.states: dict[str, str] = {}
+        self.paths: dict[str, str] = {}
+        self.manager = Manager(bus=bus)
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(str(path))
+        self._socket.listen()
+        self._peers: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def live(self, unit: str, path: str, state: str = "active") -> None:
+        """A unit lives, or changes, and its path is this one from now on."""
+        self.states[unit], self.paths[unit] = state, path
+        self.tell(unit, state)
+
+    def tell(self, unit: str, state: str) -> None:
+        for peer in self._peers:
+            peer.sendall(self.manager.change(unit, {"ActiveState": ("s", state)}))
+
+    def close(self) -> None:
+        for open_ in (self._socket, *self._peers):
+            open_.shutdown(socket.SHUT_RDWR)
+            open_.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                peer, _ = self._socket.accept()
+                threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
+
+    def _serve(self, peer: socket.socket) -> None:
+        assert peer.recv(1000).endswith(b"BEGIN\r\n")
+        peer.sendall(OK)
+        parser = Parser()
+        with suppress(OSError):
+            while data := peer.recv(1 << 16):
+                for call in parser.feed(data):
+                    self._answer(peer, call)
+
+    def _answer(self, peer: socket.socket, call: Message) -> None:
+        fields, serial = call.header.fields, call.header.serial
+        match fields[HeaderFields.member]:
+            case "ListUnitsByPatterns":
+                self.manager.units = self.states
+                self._peers.append(peer)
+                peer.sendall(self.manager.listing(serial))
+            case "Get":
+                unit = unescape(fields[HeaderFields.path].rpartition("/")[2].encode())
+                variant = (("s", self.paths[unit]),)
+                peer.sendall(reply(serial, "v", variant, sender=self.manager.sender))
+            case _:
+                peer.sendall(reply(serial, sender=self.manager.sender))
 
 
 def reply(serial: int, signature: str = "", body: tuple[Any, ...] = (), *, sender: str) -> bytes:

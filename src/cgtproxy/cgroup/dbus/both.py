@@ -61,5 +61,9 @@ class BothMonitor:
 
     def _take(self, news: News) -> None:
         path = self._root.below(news.path)
-        if path is not None and (cgroup := self.tree.find(path)):
+        if path is None:
+            return
+        if self.tree.find(path) is None:
+            self._inotify.read()  # it came since the last time
+        if cgroup := self.tree.find(path):
             label(cgroup, news.unit)
