@@ -17,6 +17,7 @@ from cgtproxy.cgroup.mount import Root, find
 from cgtproxy.config.model import Config
 from cgtproxy.engine import report
 from cgtproxy.engine.backoff import Backoff
+from cgtproxy.engine.flood import gathering
 from cgtproxy.engine.goal import Goal
 from cgtproxy.errors import CgtproxyError
 from cgtproxy.loop import Loop
@@ -60,7 +61,7 @@ class Engine:
     def start(self) -> None:
         """Bring the kernel to the wanted state, over whatever is there, and keep it so."""
         self._establish()
-        self._loop.watch(self._monitor, self._cgroups_changed)
+        self._loop.watch(self._monitor, gathering(self._cgroups_changed))
         self._loop.watch(self._routing_watch, self._routing_changed)
         if self._nft.owned:
             self._table_watch.close()
@@ -93,7 +94,7 @@ class Engine:
         if monitor is not old_monitor:
             self._loop.unwatch(old_monitor)
             old_monitor.close()
-            self._loop.watch(monitor, self._cgroups_changed)
+            self._loop.watch(monitor, gathering(self._cgroups_changed))
         self._check_monitor()
 
     def stop(self) -> None:
