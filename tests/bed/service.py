@@ -9,6 +9,7 @@ from .machine import Machine
 from .waiting import wait_until
 
 CONFIG_FILE = "/etc/cgtproxy/config.yaml"
+RULES = {"/proxied": "first", "/dropped": "drop"}  # what most tests run it with
 DROP_INS = "/run/systemd/system/cgtproxy.service.d"
 
 

@@ -9,10 +9,9 @@ import pytest
 
 import bed
 from bed.machine import Machine
-from bed.service import DROP_INS, Service
+from bed.service import DROP_INS, RULES, Service
 
 PROJECT = Path(__file__).parents[2]
-RULES = {"/proxied": "first", "/dropped": "drop"}
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -10,7 +11,7 @@ import pytest
 
 import bed
 from bed.machine import Machine, UnitProber
-from bed.service import Service
+from bed.service import RULES, Service
 
 NEVER_DIRECT = {
     "proxied.service": {"tproxy"},
@@ -92,3 +93,41 @@ def test_the_watchdog_finds_it_hanging(service: Service, watched: list[UnitProbe
     service.machine.systemctl("kill", "--signal=STOP", "cgtproxy")
     service.wait_restarted(pid)
     assert int(service.show("NRestarts")) == 1
+
+
+def test_from_the_start_to_the_stop(machine: Machine, service: Service) -> None:
+    machine.systemctl("stop", "cgtproxy")
+    with UnitProber(machine, "proxied.service", *bed.flows()) as prober:
+        assert {record.outcome.by for record in prober.wait_rounds()} == {"origin"}
+        service.start()
+        started = time.monotonic_ns()
+        prober.wait_rounds(20)
+        stopping = time.monotonic_ns()
+        machine.systemctl("stop", "cgtproxy")
+        assert not bed.traces()
+        assert {record.outcome.by for record in prober.wait_rounds()} == {"origin"}
+    ruled = [
+        record for record in prober.records if record.start > started and record.end < stopping
+    ]
+    assert {record.outcome.by for record in ruled} == {"tproxy"}
+
+
+def test_a_restart_with_a_wrong_configuration_leaves_the_old_rules(
+    service: Service, watched: list[UnitProber]
+) -> None:
+    service.configure("version: 1\nrules: nonsense")
+    service.machine.systemctl("restart", "cgtproxy", check=False)
+    assert (service.show("ActiveState"), service.show("ExecMainStatus")) == ("failed", "78")
+    for prober in watched:
+        prober.wait_rounds(3)
+    service.configure(bed.config(RULES))
+    service.start()
+
+
+def test_what_can_mend_itself_is_tried_again(service: Service) -> None:
+    """Another instance holds the lock; when it goes, the service takes over."""
+    service.machine.systemctl("stop", "cgtproxy")
+    with bed.Daemon(bed.config(RULES)):
+        service.machine.systemctl("start", "--no-block", "cgtproxy")
+        bed.wait_until(lambda: int(service.show("NRestarts")) >= 2, "restarts")
+    bed.wait_until(lambda: service.show("SubState") == "running", "the service")
