@@ -120,6 +120,14 @@ def message(
     return data
 
 
+def talk(bus: bool = True, units: dict[str, str] | None = None) -> tuple[Conversation, Manager]:
+    """A conversation that has come to its listing."""
+    conversation, manager = Conversation(bus=bus, units={}), Manager(bus=bus, units=units)
+    manager.begin(conversation)
+    assert conversation.listed
+    return conversation, manager
+
+
 class Server:
     """A manager at a socket, in a thread: lists `states`, answers with `paths`, tells changes."""
 

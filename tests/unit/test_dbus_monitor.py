@@ -103,6 +103,13 @@ def test_a_path_comes_before_its_directory(world: World) -> None:
     world.until(lambda: world.known == world.there)
 
 
+def test_a_directory_that_never_comes_is_not_awaited_for_ever(world: World) -> None:
+    assert not world.known
+    world.system.live("a.service", "/a.service")
+    world.until(lambda: bool(world.monitor._awaited))
+    world.until(lambda: not world.monitor._awaited)
+
+
 def test_a_unit_moves_to_another_cgroup_of_the_same_path(world: World) -> None:
     directory = world.make("/a.service")
     world.system.live("a.service", "/a.service")
@@ -151,8 +158,9 @@ def test_a_user_who_logs_out_is_not_heard_any_more(world: World) -> None:
     world.user.live("a.service", f"{USER_MANAGER}/a.service")
     world.system.live(f"user@{UID}.service", USER_MANAGER)
     assert world.known == world.there
+    link = world.monitor._managers._users[UID]
     world.system.tell(f"user@{UID}.service", "inactive")
-    world.until(lambda: not world.monitor._managers._users)
+    world.until(lambda: link._socket is None)
     directory.rmdir()
     directory.parent.rmdir()
     world.until(lambda: world.known == world.there)

@@ -55,6 +55,6 @@ class Stream:
         if not end and len(line) <= _LONGEST_LINE:
             return
         if not line.startswith(b"OK "):
-            raise RefusedError(f"handshake refused: {line[:60].decode(errors='replace')}")
+            raise RefusedError(f"handshake refused: {bytes(line[:60])!r}")
         self.agreed = True
         self._buffer = rest

@@ -24,6 +24,7 @@ from cgtproxy.cgroup.dbus.names import (
     UNIT,
     UNIT_PATH,
     interface,
+    is_state,
     unit_name,
     unit_path,
 )
@@ -35,9 +36,9 @@ from cgtproxy.errors import CgtproxyError
 MOST_ASKED = 32  # questions in flight: PID 1's time is not ours to take
 # More at once are a mistake, or an attack on our memory.
 MOST_UNITS = 1 << 14
-LONGEST_NAME = 255  # systemd's UNIT_NAME_MAX, less the NUL
 LONGEST_PATH = 1024
 
+_LAST_SERIAL = 2**32 - 1
 _ODD = {b"", b".", b".."}  # no names of cgroups
 _SIGNAL = f"type='signal',sender='{SYSTEMD}'"
 _MATCHES = (
@@ -110,7 +111,7 @@ class Conversation:
         self._awaited[self._call(to, path, member, *arguments)] = member
 
     def _call(self, to: str, path: str, member: str, *arguments: str | list[str]) -> int:
-        self._serial += 1
+        self._serial = self._serial % _LAST_SERIAL + 1
         self.outgoing += wire.call(self._serial, to if self._bus else "", path, member, *arguments)
         return self._serial
 
@@ -127,7 +128,7 @@ class Conversation:
             yield from self._take_signal(message)
         elif member := self._awaited.pop(message.reply_to, ""):
             if message.kind == wire.ERROR:
-                raise BrokenError(f"{member}: {message.error}")
+                raise BrokenError(f"{member}: {message.error[:100]!r}")
             if member.endswith("Subscribe"):
                 self._owner = message.sender
             elif member.endswith("ListUnitsByPatterns"):
@@ -150,14 +151,16 @@ class Conversation:
                 yield from self._changed(name, state)
 
     def _changed(self, name: str, state: str) -> Iterator[News]:
+        if not interface(name) or not is_state(state):
+            return
         self._unheard.discard(name)
         known = self.units.pop(name, None)
         path = known.path if known else b""
         if state in ENDED:
             self._to_ask.pop(name, None)
         else:
-            if len(self.units) >= MOST_UNITS or len(name) > LONGEST_NAME:
-                raise BrokenError(f"there are more than {MOST_UNITS} units, or longer names")
+            if len(self.units) >= MOST_UNITS:
+                raise BrokenError(f"there are more than {MOST_UNITS} units")
             self.units[name] = News(Unit(name, state), path)
             self._to_ask[name] = None
         if path:
@@ -172,8 +175,7 @@ class Conversation:
             body.skip("ss")
             state = body.text()
             body.skip("ssouso")
-            if interface(name):
-                yield from self._changed(name, state)
+            yield from self._changed(name, state)
         for name in sorted(self._unheard):
             yield from self._changed(name, ENDED[0])
 

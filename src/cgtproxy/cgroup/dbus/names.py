@@ -19,6 +19,8 @@ _INTERFACES = {
     for kind in ("Mount", "Scope", "Service", "Slice", "Socket", "Swap")
 }
 PATTERNS = [f"*.{kind}" for kind in _INTERFACES]
+# systemd.unit(5); what a user's manager says is logged, so a name is not just any text.
+_NAME = r"[A-Za-z0-9:_.\\@-]{1,255}"
 # A cgroup may outlive a unit in one of these, but no process starts there any more.
 ENDED = ("inactive", "failed")
 STATES = ["active", "activating", "deactivating", "maintenance", "refreshing", "reloading"]
@@ -37,8 +39,14 @@ def unit_path(name: str) -> str:
 
 
 def interface(name: str) -> str:
-    """The interface that has the unit's cgroup, empty where it has none."""
-    return _INTERFACES.get(name.rpartition(".")[2], "")
+    """The interface that has the unit's cgroup, empty where it has none or is no unit's name."""
+    kind = name.rpartition(".")[2]
+    return _INTERFACES.get(kind, "") if re.fullmatch(_NAME, name) else ""
+
+
+def is_state(text: str) -> bool:
+    """Whether it can be one; there are new ones at times."""
+    return bool(re.fullmatch("[a-z-]{1,20}", text))
 
 
 def user_of(name: str) -> int | None:
