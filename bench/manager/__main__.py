@@ -33,15 +33,13 @@ def main() -> None:
     arguments = _parser().parse_args()
     if not bed.inside():
         sys.exit("bench: runs in the test bed only: sudo bench/run")
-    # As the unit has the daemon run; a peer gets the same, and other work disturbs us less.
-    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     python = [sys.executable, "-m"]
     peer = shlex.split(arguments.peer) if arguments.peer else [*python, "manager.naive"]
     candidates = [
         Candidate("cgtproxy", [*python, "cgtproxy"]),
         Candidate("peer" if arguments.peer else "naive", peer),
     ]
-    print(f"Linux {os.uname().release}, {os.cpu_count()} CPUs, SCHED_RR; load {_load()}\n")
+    print(f"Linux {os.uname().release}, {os.cpu_count()} CPUs; load {_load()}\n")
     for what in arguments.what or WORKLOADS:
         for section in WORKLOADS[what](candidates, lambda count: ceil(count * arguments.scale)):
             print("\n".join(contest.run(section, arguments.rounds)), flush=True)

@@ -18,6 +18,7 @@ import bed
 
 from .crowd import Crowd
 from .notices import Notices
+from .realtime import AS_THE_UNIT
 
 # For any program that reads the forerunner's configuration.
 CONFIG = """\
@@ -75,7 +76,7 @@ class Running:
         with self._log.open("wb") as log:
             self.began = time.monotonic()
             self._process = home.spawn(
-                [*candidate.argv, "-c", str(config)],
+                [*AS_THE_UNIT, *candidate.argv, "-c", str(config)],
                 env={**os.environ, "NOTIFY_SOCKET": str(notify)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -9,6 +9,7 @@ from functools import partial
 from .candidate import Candidate, Running
 from .contest import Figure, Figures, Scale, Section
 from .crowd import Crowd, crowd
+from .realtime import realtime
 
 START = 60.0  # seconds after which it is not waited for any more
 GONE = 5.0  # seconds after which an event counts as lost
@@ -34,7 +35,7 @@ def latency(candidates: Sequence[Candidate], scale: Scale) -> Iterator[Section]:
 def _latency(candidate: Candidate, made: Crowd, count: int) -> Figures:
     appeared: list[float] = []
     vanished: list[float] = []
-    with candidate.running() as running:
+    with realtime(), candidate.running() as running:
         running.wait_watching(made)
         for _ in range(count):
             begin = time.monotonic()

@@ -19,6 +19,7 @@ from cgtproxy.nft.text import render
 from .candidate import CONFIG
 from .contest import Figure, Figures, Scale, Section
 from .crowd import SLICE, crowd
+from .realtime import realtime
 
 SENDER = Path(__file__).with_name("sender.py")
 SINK, SENT_TO = "10.77.0.1/24", "10.77.0.2"
@@ -49,8 +50,14 @@ def packets(scale: Scale) -> Iterator[Section]:
     """The sender is DEPTH levels deep and its decision at the top, so that every level is asked."""
     top = "deep.slice"
     path = "/".join([top, *(f"level-{level}" for level in range(2, DEPTH + 1))])
-    with crowd(scale(1000)), bed.Cgroup(path) as home, _sink(), _sender(home) as send:
-        others = [f"{SLICE}/old-{number}.scope" for number in range(scale(1000))]
+    others = [f"{SLICE}/old-{number}.scope" for number in range(scale(1000))]
+    with (
+        crowd(len(others)),
+        bed.Cgroup(path) as home,
+        _sink(),
+        realtime(),
+        _sender(home) as send,
+    ):
         for levels in (3, DEPTH):
             for decision, goto in (("direct", "direct"), ("tproxy", "first")):
                 ours = _ours(levels, decision, top, others)
