@@ -205,10 +205,12 @@ class UnitProber(Prober):
         return {record.outcome.by for record in self.records}
 
 
-def answers(machine: Machine, unit: str, *options: str, user: bool = False) -> dict[str, str]:
+def answers(
+    machine: Machine, unit: str, *options: str, user: bool = False, timeout: float = 5.0
+) -> dict[str, str]:
     """Who answers a new unit's first probes, by "tcp4", "udp4", "tcp6" and "udp6"."""
     once = UnitProber(
-        machine, unit, *flows(), options=options, user=user, interval=0, timeout=1.0
+        machine, unit, *flows(), options=options, user=user, interval=0, timeout=timeout
     ).start()
-    assert once.wait() == 0, once
+    assert once.wait(timeout + 20) == 0, once
     return {record.flow.name: record.outcome.by for record in once.records}

@@ -60,9 +60,9 @@ def apps(machine: Machine, service: Service) -> Iterator[dict[str, UnitProber]]:
     with ExitStack() as stack:
         probers = {
             name: stack.enter_context(
-                UnitProber(machine, f"{name}.service", *bed.flows(), timeout=1)
+                UnitProber(machine, f"{name}.service", *bed.flows(), timeout=timeout)
             )
-            for name in ("proxied", "dropped", "other")
+            for name, timeout in (("proxied", 5), ("dropped", 1), ("other", 5))
         }
         for prober in probers.values():
             prober.wait_rounds()

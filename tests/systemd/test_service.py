@@ -13,10 +13,8 @@ import bed
 from bed.machine import Machine, UnitProber
 from bed.service import RULES, Service
 
-NEVER_DIRECT = {
-    "proxied.service": {"tproxy"},
-    "dropped.service": {"timeout", "denied"},
-}
+NEVER_DIRECT = {"proxied.service": {"tproxy"}, "dropped.service": {"timeout", "denied"}}
+PATIENCE = {"proxied.service": 5.0, "dropped.service": 1.0}  # seconds
 
 
 @pytest.fixture
@@ -24,7 +22,7 @@ def watched(machine: Machine, service: Service) -> Iterator[list[UnitProber]]:
     """A proxied and a dropped app that try everything all the time; none may ever get out."""
     with ExitStack() as stack:
         probers = [
-            stack.enter_context(UnitProber(machine, unit, *bed.flows(), timeout=1))
+            stack.enter_context(UnitProber(machine, unit, *bed.flows(), timeout=PATIENCE[unit]))
             for unit in NEVER_DIRECT
         ]
         for prober in probers:
