@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from .kernel import run
+from .kernel import map_elements, run
 from .machine import Machine
+from .waiting import wait_until
 
+UNITS = {r"/proxied[^/]*$": "first", r"/dropped[^/]*$": "drop"}  # rules
+MAP = "cgroup-vmap"
+PROXIED, DROPPED = "continue", "drop"  # the verdicts in it
 FLOOD = Path(__file__).parent / "programs" / "flood.py"
 _DIRECTORY = "/run/systemd/system"
 _RESTARTABLE = "[Unit]\nStartLimitIntervalSec=0\n[Service]\n"
@@ -51,3 +55,14 @@ def flood(machine: Machine, count: int) -> None:
     """Start so many scopes that end at once; returns when the last has been started."""
     socket = machine.path_of("/run/systemd/private")
     run(*machine.among_its_processes(sys.executable, str(FLOOD), socket, str(count)))
+
+
+def elements(machine: Machine) -> dict[str, str]:
+    """What is in the map: paths as the machine has them, and verdicts; ids where no path is."""
+    prefix = f"{machine.cgroup.path.strip('/')}/"
+    listed = map_elements(MAP)
+    return {"/" + path.removeprefix(prefix): next(iter(to)) for path, to in listed.items()}
+
+
+def wait_for(machine: Machine, wanted: dict[str, str]) -> None:
+    wait_until(lambda: elements(machine) == wanted, f"{wanted} in the map")

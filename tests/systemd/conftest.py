@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import bed
 from bed.machine import Machine
 from bed.service import DROP_INS, RULES, Service
+from bed.units import UNITS, StartUnit
 
 PROJECT = Path(__file__).parents[2]
 
@@ -74,3 +76,29 @@ def alice(machine: Machine) -> Iterator[None]:
     machine.log_in()
     yield
     machine.log_out()
+
+
+@pytest.fixture(params=("inotify", "dbus", "both"))
+def monitor(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def daemon(service: Service, monitor: str) -> Iterator[Service]:
+    """The service with a monitor, as root in the way that the documentation tells."""
+    document = (PROJECT / "docs" / "dbus.md").read_text()
+    settings = re.search(r"```ini\n\[Service\]\n(.*?)```", document, re.DOTALL)
+    assert settings
+    service.override(**dict(line.split("=", 1) for line in settings[1].splitlines()))
+    service.configure(bed.config(UNITS, monitor=monitor))
+    service.machine.systemctl("restart", "cgtproxy")
+    yield service
+    service.machine.systemctl("stop", "proxied.slice", "dropped.slice")  # they would stay
+
+
+@pytest.fixture
+def run(machine: Machine) -> Iterator[StartUnit]:
+    start = StartUnit(machine)
+    yield start
+    start.stop_all()
