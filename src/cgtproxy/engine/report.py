@@ -82,11 +82,18 @@ class Crowd:
 
 
 def _most(tree: Tree) -> tuple[Cgroup, int]:
-    """The deepest cgroup with more than half of all below it, and how many those are."""
+    """The deepest cgroup with more than half of all below it, and how many those are.
+
+    Only those with children are visited, for meanwhile nobody gets a decision.
+    """
+    inner = [tree.root]
+    for cgroup in inner:  # which grows meanwhile
+        inner += [child for child in cgroup.children.values() if child.children]
     below: Counter[int] = Counter()
     found, count = tree.root, tree.size - 1
-    for cgroup in reversed(list(tree.root.walk())):  # children first
-        below[id(cgroup.parent)] += 1 + below[id(cgroup)]
+    for cgroup in reversed(inner):  # children first
+        below[id(cgroup)] += len(cgroup.children)
+        below[id(cgroup.parent)] += below[id(cgroup)]
         if 2 * below[id(cgroup)] > tree.size and below[id(cgroup)] < count:
             found, count = cgroup, below[id(cgroup)]
     return found, count
