@@ -69,12 +69,11 @@ def measure(machine: Machine, count: int, policies: list[str]) -> None:
         service.configure(bed.config({r"/race-\d+\.": "first"}))
         service.override(**POLICIES[policy])
         service.start()
-        cells = []
+        cells: list[int] = []
         for hogs in (0, HOGS):
             with load(machine, hogs):
-                for kind in KINDS:
-                    # Who got no answer began to go direct and was redirected half-way.
-                    cells.append(count - race(machine, kind, count)["tproxy"])
+                # Who got no answer began to go direct and was redirected half-way.
+                cells += [count - race(machine, kind, count)["tproxy"] for kind in KINDS]
         print(f"  {policy:8}" + "".join(f"{cell:24}" for cell in cells), flush=True)
         machine.systemctl("stop", "cgtproxy")
 
