@@ -173,7 +173,8 @@ def test_a_required_key_is_missing(faults: Faults, key: str) -> None:
             "port: 1, mark: 1, no-upd: true",
             [
                 "f:5:25: tproxies.t.no-upd: unknown key, did you mean 'no-udp'?; "
-                "can be port, mark, no-udp, no-ipv6, dns-hijack"
+                "can be port, mark, no-udp, no-ipv6, dns-hijack, "
+                "upstream, select, on-down, udp, health-check"
             ],
         ),
     ],

@@ -19,14 +19,15 @@ from config.documents import documents
 VALIDATOR = Draft7Validator(json_schema())
 # Relations between keys, RE2's syntax, and whether digits and colons make an address.
 BEYOND_SCHEMAS = re.compile(
-    "is the mark of|no TPROXY has|is not a valid regular|is not an (IPv. )?address"
+    "is the mark of|no TPROXY has|is not a valid regular|"
+    "is not an (IPv. )?address|is not an upstream URL"
 )
 JUNK = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-1, 2**33),
     st.sampled_from([0, 1, 253, 254, 255, 65535, 65536, 2**32 - 1, 2**32, 32765, 32766]),
-    st.sampled_from(["", "AUTO", "/x", "x", "(", "1", "127.0.0.1", "::1", "true"]),
+    st.sampled_from(["", "AUTO", "/x", "x", "(", "1", "127.0.0.1", "::1", "true", "direct://"]),
     st.builds(list),
     st.builds(dict),
     st.lists(st.integers(), min_size=1, max_size=2),
@@ -43,6 +44,8 @@ KEYS = st.sampled_from(
         "ip6",
         "loopback",
         "no-udp",
+        "upstream",
+        "select",
         "x",
         "",
         "\x07",

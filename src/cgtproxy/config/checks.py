@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 from cgtproxy.config.faults import Place, Report, show
-from cgtproxy.config.model import Config, Tproxy
+from cgtproxy.config.model import DEFAULT_WORKERS, Config, Tproxy
 from cgtproxy.config.regex import matches_every_path
 from cgtproxy.config.scalars import Value
 
@@ -25,6 +25,7 @@ def check_references(root: Value, report: Report) -> None:
                 wrong = f"{mark.data} is the mark of {first.path} on line {first.line} too"
                 report.add(mark.place, wrong, "must be different for each TPROXY")
 
+    _check_own_mark(root, marks, report)
     for rule in root.data["rules"].data if "rules" in root.data else []:
         name = rule.data.get("tproxy") if rule.data else None
         if name and name.data and name.data not in tproxies:
@@ -32,6 +33,20 @@ def check_references(root: Value, report: Report) -> None:
             known = ", ".join(show(known) for known in list(tproxies)[:10]) or "none is given"
             wrong = f"no TPROXY has the name {show(name.data)}{near}"
             report.add(name.place, wrong, f"must be one of tproxies ({known})")
+
+
+def _check_own_mark(root: Value, marks: dict[int, Place], report: Report) -> None:
+    """The built-in server's sockets must not have the mark that redirects to it."""
+    tproxies = root.data["tproxies"].data if "tproxies" in root.data else {}
+    if not any("upstream" in tproxy.data for tproxy in tproxies.values()):
+        return
+    workers = root.data.get("workers")
+    mark = workers.data.get("mark") if workers else Value(DEFAULT_WORKERS.mark, root.place)
+    if mark and mark.data in marks:
+        first = marks[mark.data]
+        wrong = f"{mark.data} is the mark of {first.path} on line {first.line} too"
+        place = mark.place if workers else first
+        report.add(place, wrong, "workers.mark must be different from those of all TPROXYs")
 
 
 def warn(root: Value, config: Config, report: Report) -> None:

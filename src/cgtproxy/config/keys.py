@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
-from cgtproxy.config.model import DEFAULT_RULE_PRIORITY
-from cgtproxy.config.scalars import Address, Block, Choice, Flag, Regex, Text, Whole
-from cgtproxy.config.tables import Key, List, Named, Table
+from cgtproxy.config.model import DEFAULT_RULE_PRIORITY, DEFAULT_WORKERS
+from cgtproxy.config.scalars import Address, Block, Choice, Flag, Regex, Text, Url, Whole
+from cgtproxy.config.tables import Key, List, Named, OneOrMore, Table
 
 _U32 = 2**32 - 1
 # rtnetlink(7): RT_TABLE_UNSPEC and the tables that the kernel fills by itself.
@@ -53,6 +53,24 @@ _TPROXY = Table(
         "dns-hijack": Key(
             _DNS_HIJACK, "Send the DNS queries that this TPROXY would get to a DNS server instead."
         ),
+        "upstream": Key(
+            OneOrMore(Url(), "an upstream URL, or a list of them"),
+            "Where the built-in server sends this traffic. Left out: the server is another one's.",
+        ),
+        "select": Key(
+            Choice(("first-available", "round-robin")),
+            "Which of several upstreams is taken.",
+            default="first-available",
+        ),
+        "on-down": Key(
+            Choice(("drop", "direct")), "What to do when no upstream is available.", default="drop"
+        ),
+        "udp": Key(
+            Choice(("drop", "direct")), "UDP where the upstream (HTTP) has none.", default="drop"
+        ),
+        "health-check": Key(
+            Whole(0, 86400), "Seconds between two checks of an upstream; 0 for none.", default=10
+        ),
     }
 )
 
@@ -68,6 +86,44 @@ _RULE = Table(
         "drop": Key(Flag(), "Drop the traffic.", default=False),
     },
     one_of=("tproxy", "direct", "drop"),
+)
+
+_WORKERS = Table(
+    {
+        "mark": Key(
+            Whole(1, _U32),
+            "The firewall mark of the server's own sockets, which are never redirected.",
+            default=DEFAULT_WORKERS.mark,
+        ),
+        "count": Key(
+            Whole(0, 1024), "The number of processes; 0 for one for each core.", default=0
+        ),
+        "connect-timeout": Key(
+            Whole(1, 3600),
+            "Seconds until an upstream or destination must have answered.",
+            default=DEFAULT_WORKERS.connect_timeout,
+        ),
+        "idle-timeout": Key(
+            Whole(1, 10**6),
+            "Seconds after which a TCP connection without traffic is reset.",
+            default=DEFAULT_WORKERS.idle_timeout,
+        ),
+        "udp-timeout": Key(
+            Whole(1, 10**6),
+            "Seconds after which a UDP session without traffic ends.",
+            default=DEFAULT_WORKERS.udp_timeout,
+        ),
+        "connections": Key(
+            Whole(1, 10**6),
+            "The most TCP connections, and the most UDP sessions, of one process.",
+            default=DEFAULT_WORKERS.connections,
+        ),
+        "pipes": Key(
+            Whole(0, 10**5),
+            "The most pipes (up to 1 MiB of memory each) of one process, for bulk transfers.",
+            default=DEFAULT_WORKERS.pipes,
+        ),
+    }
 )
 
 FILE = Table(
@@ -111,6 +167,9 @@ FILE = Table(
         "rules": Key(
             List(_RULE, "a list of rules"),
             "The first rule that matches decides; a cgroup that none matches follows its parent.",
+        ),
+        "workers": Key(
+            _WORKERS, "The processes of the built-in server, which serves TPROXYs with an upstream."
         ),
     }
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -41,6 +41,57 @@ class DnsHijack:
 
 
 @dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where the built-in server sends traffic. "direct" and "drop" have no host.
+
+    The password may be kept elsewhere: in a file, or in a systemd credential of that name.
+    """
+
+    scheme: Literal["direct", "drop", "socks5", "http", "https"]
+    host: str = ""
+    port: int = 0
+    user: str = ""
+    password: str = field(default="", repr=False)
+    password_file: str = ""
+    password_credential: str = ""
+    ca_file: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}" if host else f"{self.scheme}://"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """How the built-in server serves one TPROXY. Times are in seconds.
+
+    `udp` is what becomes of UDP where an upstream (HTTP) cannot carry it.
+    """
+
+    upstreams: tuple[Upstream, ...]
+    select: Literal["first-available", "round-robin"] = "first-available"
+    on_down: Literal["drop", "direct"] = "drop"
+    udp: Literal["drop", "direct"] = "drop"
+    health_check: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The processes of the built-in server. `count` 0: one for each core. Times in seconds."""
+
+    mark: int = 0x2C9
+    count: int = 0
+    connect_timeout: int = 10
+    idle_timeout: int = 7440  # RFC 5382, REQ-5: not less than 2 hours and 4 minutes
+    udp_timeout: int = 300  # RFC 4787, REQ-5
+    connections: int = 20000
+    pipes: int = 256
+
+
+DEFAULT_WORKERS = Workers()
+
+
+@dataclass(frozen=True, slots=True)
 class Tproxy:
     name: str
     port: int
@@ -48,6 +99,7 @@ class Tproxy:
     no_udp: bool = False
     no_ipv6: bool = False
     dns_hijack: DnsHijack | None = None
+    server: Server | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +122,9 @@ class Config:
     bypass: tuple[Network, ...] = ()
     tproxies: tuple[Tproxy, ...] = ()
     rules: tuple[Rule, ...] = ()
+    workers: Workers = DEFAULT_WORKERS
+
+    @property
+    def served(self) -> bool:
+        """Whether the built-in server has anything to do."""
+        return any(tproxy.server for tproxy in self.tproxies)

@@ -8,7 +8,17 @@ from typing import Any
 from cgtproxy.config.checks import check_references, warn
 from cgtproxy.config.faults import Fault, Place, Report
 from cgtproxy.config.keys import FILE
-from cgtproxy.config.model import DIRECT, DROP, Config, DnsHijack, Rule, Target, Tproxy
+from cgtproxy.config.model import (
+    DIRECT,
+    DROP,
+    Config,
+    DnsHijack,
+    Rule,
+    Server,
+    Target,
+    Tproxy,
+    Workers,
+)
 from cgtproxy.config.nodes import compose
 from cgtproxy.config.scalars import Value
 
@@ -55,7 +65,12 @@ def _config(root: Value) -> Config:
         bypass=tuple(data.get("bypass", ())),
         tproxies=tuple(_tproxy(name, keys) for name, keys in data.get("tproxies", {}).items()),
         rules=tuple(Rule(_plain(r)["match"], _target(_plain(r)), r.place.line) for r in rules),
+        workers=_workers(data.get("workers", {})),
     )
+
+
+def _workers(keys: dict[str, Any]) -> Workers:
+    return Workers(**{key.replace("-", "_"): value for key, value in keys.items()})
 
 
 def _tproxy(name: str, keys: dict[str, Any]) -> Tproxy:
@@ -74,6 +89,17 @@ def _tproxy(name: str, keys: dict[str, Any]) -> Tproxy:
             tcp=hijack["tcp"],
             loopback=hijack["loopback"],
         ),
+        server=_server(keys) if "upstream" in keys else None,
+    )
+
+
+def _server(keys: dict[str, Any]) -> Server:
+    return Server(
+        upstreams=tuple(keys["upstream"]),
+        select=keys["select"],
+        on_down=keys["on-down"],
+        udp=keys["udp"],
+        health_check=keys["health-check"],
     )
 
 

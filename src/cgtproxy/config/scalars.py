@@ -9,8 +9,10 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cgtproxy.config.faults import Place, Report
+from cgtproxy.config.model import Upstream
 from cgtproxy.config.nodes import describe, kind, shown
 from cgtproxy.config.regex import compile_pattern
+from cgtproxy.config.url import parse_upstream
 
 if TYPE_CHECKING:
     from cgtproxy.config.nodes import Node
@@ -44,11 +46,16 @@ class _Convertible(Protocol):
     @property
     def kinds(self) -> tuple[str, ...]: ...
 
+    @property
+    def secret(self) -> bool:
+        """Whether messages must not quote it."""
+
     def convert(self, text: str) -> Any: ...
 
 
 class _Scalar:
     kinds: tuple[str, ...] = ("text",)
+    secret = False
 
     def read(self: _Convertible, node: Node, place: Place, report: Report) -> Value | None:
         wrong = describe(node)
@@ -56,7 +63,7 @@ class _Scalar:
             try:
                 return Value(self.convert(node.value), place)
             except ValueError as error:
-                wrong = f"{shown(node)} {error}"
+                wrong = f"{'the value' if self.secret else shown(node)} {error}"
         report.add(place, wrong, f"must be {self.must}")
         return None
 
@@ -147,6 +154,23 @@ class Choice(_Scalar):
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "enum": list(self.of)}
+
+
+class Url(_Scalar):
+    secret = True  # has a password
+    must = (
+        "an upstream URL: direct://, drop://, socks5://HOST:PORT, http://HOST:PORT "
+        "or https://HOST:PORT"
+    )
+
+    def convert(self, text: str) -> Upstream:
+        try:
+            return parse_upstream(text)
+        except ValueError as error:
+            raise ValueError(f"is not an upstream URL ({error})") from None
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string"}
 
 
 class Regex(Text):

@@ -35,6 +35,27 @@ class List:
 
 
 @dataclass(frozen=True)
+class OneOrMore:
+    """A list that is not empty, or what would be its only item."""
+
+    of: Type
+    must: str
+
+    def read(self, node: Node, place: Place, report: Report) -> Value | None:
+        if kind(node) != "a list":
+            one = self.of.read(node, place, report)
+            return one and Value([one], place)
+        if not node.value:
+            report.add(place, "an empty list is given", f"must be {self.must}")
+            return None
+        return List(self.of, self.must).read(node, place, report)
+
+    def schema(self) -> dict[str, Any]:
+        one = self.of.schema()
+        return {"type": [one.pop("type"), "array"], "minItems": 1, "items": self.of.schema(), **one}
+
+
+@dataclass(frozen=True)
 class Named:
     """A mapping whose keys are names of the user's own choice."""
 

@@ -1,0 +1,80 @@
+"""Upstream URLs: `socks5://user:pass@host:port` and the like (RFC 3986)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, cast
+
+from cgtproxy.config.model import Upstream
+
+_PORTS = {"socks5": 1080, "http": 80, "https": 443}
+_LONGEST = 255  # bytes of a user name or password (RFC 1929), and of a host name
+_SECRETS = ("password-file", "password-credential")
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?\.?")
+
+
+def parse_upstream(text: str) -> Upstream:
+    """Raises ValueError, whose text has none of the URL's secrets."""
+    from urllib.parse import unquote, urlsplit
+
+    if not text.isprintable() or " " in text:
+        raise ValueError("spaces and control characters must be percent-encoded")
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise ValueError("the host or port is malformed") from None
+    if url.path not in ("", "/") or url.fragment:
+        raise ValueError("nothing may follow the port but options (`?`)")
+    if url.scheme in ("direct", "drop"):
+        if text.lower() != f"{url.scheme}://":
+            raise ValueError(f"{url.scheme}:// stands alone")
+        return Upstream(cast(Literal["direct", "drop"], url.scheme))
+    if url.scheme not in _PORTS:
+        raise ValueError("the scheme is not known")
+    user, password = (unquote(s or "", errors="strict") for s in (url.username, url.password))
+    options = _options(url.query, url.scheme, bool(password))
+    if (password and not user) or any(len(s.encode()) > _LONGEST for s in (user, password)):
+        raise ValueError("the user and the password have 1 to 255 bytes each")
+    return Upstream(
+        cast(Literal["socks5", "http", "https"], url.scheme),
+        _host(url.netloc, url.hostname or ""),
+        _PORTS[url.scheme] if port is None else _port(port),
+        user,
+        password,
+        **options,
+    )
+
+
+def _port(number: int) -> int:
+    if not number:
+        raise ValueError("port 0 is no port")
+    return number
+
+
+def _host(netloc: str, host: str) -> str:
+    from ipaddress import ip_address
+
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        if "[" in netloc or not _HOST.fullmatch(host):
+            raise ValueError("the host is no name and no address") from None
+    return host
+
+
+def _options(query: str, scheme: str, has_password: bool) -> dict[str, Any]:
+    from urllib.parse import parse_qsl
+
+    options: dict[str, Any] = {}
+    allowed = (*_SECRETS, "ca-file") if scheme == "https" else _SECRETS
+    pairs = parse_qsl(query, keep_blank_values=True, errors="strict") if query else []
+    for name, value in pairs:
+        if name not in allowed or name in options or not value:
+            raise ValueError(f"its options are {', '.join(allowed)}, each once, with a value")
+        options[name] = value
+    if has_password + sum(name in options for name in _SECRETS) > 1:
+        raise ValueError("there is more than one password")
+    if "/" in options.get("password-credential", ""):
+        raise ValueError("a credential's name has no slash")
+    return {name.replace("-", "_"): value for name, value in options.items()}
