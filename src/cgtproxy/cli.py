@@ -57,6 +57,10 @@ def _run(arguments: argparse.Namespace) -> int:
             from cgtproxy.commands.rules import rules
 
             return rules(arguments.config)
+        case "proxy", _:
+            from cgtproxy.commands.proxy import proxy
+
+            return proxy(arguments.config, arguments.log_level)
         case "config", "schema":
             from cgtproxy.commands.schema import schema
 
@@ -99,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     rules = commands.add_parser("rules", help="print the nftables ruleset, touching nothing")
     _common(rules, argparse.SUPPRESS)
+    proxy = commands.add_parser("proxy", help="run the built-in TPROXY server alone")
+    _common(proxy, argparse.SUPPRESS)
     config = commands.add_parser("config", help="about the configuration file")
     _common(config, argparse.SUPPRESS)
     config.add_argument("what", choices=("schema",), help="print the JSON Schema for editors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -67,7 +68,7 @@ def test_any_user_and_password_can_be_percent_encoded(user: str, password: str) 
     upstream = parse_upstream(text)
     assert (upstream.user, upstream.password) == (user, password)
     assert str(upstream) == "socks5://[::1]:5"
-    assert upstream.password not in repr(upstream) or password in repr(Upstream("socks5", user))
+    assert repr(upstream) == repr(replace(upstream, password=""))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """From a configuration to the table: what happens to a packet, in order.
 
-    output (route)        answers and what is not TCP or UDP leave; so does what goes to a bypass
+    output (route)        answers, what is not TCP or UDP, and what the built-in server sends
+      │                   leave; so does what goes to a bypass
       └ cgroups           deepest level first, the cgroup's element decides
           └ mark-NAME     no-udp, no-ipv6 and DNS are looked at, then the packet gets the fwmark:
                           the ip rule sends it to lo, and it comes in again through
@@ -116,6 +117,9 @@ def _output(plan: Plan) -> list[Chain]:
         (nft.ct_reply(), nft.RETURN),
         (nft.protocol_not_in(PROTOCOL_SET), nft.RETURN),
     ]
+    if plan.config.served:
+        # The built-in server's own sockets, wherever it was started: it must not serve itself.
+        rules.append((nft.mark_is(plan.config.workers.mark), nft.RETURN))
     rules += [
         (nft.port(DNS_PORT), nft.destination_loopback(version), decide)
         for version in VERSIONS

@@ -176,6 +176,12 @@ def marked() -> Statement:
     return Statement("meta mark != 0x00000000", _meta(META_MARK) + _compare(bytes(4), CMP_NEQ))
 
 
+def mark_is(value: int) -> Statement:
+    return Statement(
+        f"meta mark 0x{value:08x}", _meta(META_MARK) + _compare(struct.pack("=I", value))
+    )
+
+
 def mark_in(set_name: str) -> Statement:
     return Statement(f"meta mark @{set_name}", _meta(META_MARK) + _lookup(set_name))
 

@@ -1,0 +1,113 @@
+"""Accepting the connections that TPROXY hands over, and no others."""
+
+from __future__ import annotations
+
+import errno
+from typing import Protocol
+
+from cgtproxy.proxy.reactor import Reactor
+from cgtproxy.proxy.relay.tcp import Relays
+from cgtproxy.proxy.sockets import Address, Socket, accept, is_local, is_loopback, reset, show
+from cgtproxy.proxy.throttle import Throttle
+
+_MOST_AT_ONCE = 32
+_RETRY = 0.1  # seconds
+# accept(2): what happened to one connection before it was accepted says nothing of the others
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Opener(Protocol):
+    def open(self, client: Socket, family: int, destination: Address) -> None:
+        """Take `client` over, who means to talk to `destination`."""
+
+
+class Gate:
+    """Tells which destinations are refused: the server itself, and loopback.
+
+    A connection that was addressed to our port directly has one of our addresses as its
+    destination, and so has one that was redirected on its way to us: both would come back for
+    ever if they were passed on.
+    """
+
+    def __init__(self, port: int, throttle: Throttle) -> None:
+        self._port = port
+        self._throttle = throttle
+
+    def refuses(self, family: int, destination: Address) -> bool:
+        host, port = destination[:2]
+        if is_loopback(host):
+            why = "refused, it would go to loopback"
+        elif port == self._port and is_local(family, host):
+            why = "refused, it would go to this server itself"
+        else:
+            return False
+        self._throttle.warning(why, f"{show(destination)}; add it to bypass if that is meant")
+        return True
+
+
+class Listener:
+    """One of the listening sockets, `sock`, of one process."""
+
+    def __init__(
+        self, sock: Socket, gate: Gate, opener: Opener, relays: Relays, throttle: Throttle
+    ) -> None:
+        self._sock = sock
+        self._family = sock.family
+        self._gate = gate
+        self._opener = opener
+        self._relays = relays
+        self._reactor: Reactor = relays.reactor
+        self._throttle = throttle
+        self._at_once = 1
+        self._closed = False
+        self._reactor.watch(sock, self._on_readable)
+
+    def close(self) -> None:
+        """Leave the socket to its other holders; a pause must not bring it back."""
+        if not self._closed:
+            self._closed = True
+            self._reactor.unwatch(self._sock)
+
+    def _on_readable(self) -> None:
+        self._reactor.later(self._accept)
+
+    def _accept(self) -> None:
+        """A few at a time, more of them as long as there are as many."""
+        if self._closed:
+            return
+        for _ in range(self._at_once):
+            if self._relays.full:
+                self._pause(f"{len(self._relays.open)} connections are open (workers.connections)")
+                return
+            try:
+                client = accept(self._sock, self._family)
+            except BlockingIOError:
+                self._at_once = self._at_once >> 1 or 1
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._pause(f"{error.strerror}, with {len(self._relays.open)} connections")
+                return
+            self._admit(client)
+        self._at_once = min(self._at_once * 2, _MOST_AT_ONCE)
+
+    def _admit(self, client: Socket) -> None:
+        try:
+            destination = client.getsockname()
+        except OSError:  # reset meanwhile
+            client.close()
+            return
+        if self._gate.refuses(self._family, destination):
+            reset(client)
+        else:
+            self._opener.open(client, self._family, destination)
+
+    def _pause(self, why: str) -> None:
+        """Let the clients wait in the kernel's queue."""
+        self._throttle.warning("accepting no connections for now", why)
+        self.close()
+        self._reactor.after(_RETRY, self._resume)
+
+    def _resume(self) -> None:
+        self._closed = False
+        self._reactor.watch(self._sock, self._on_readable)

@@ -1,0 +1,1 @@
+"""Protocol machines: bytes in, bytes out; they know no socket."""

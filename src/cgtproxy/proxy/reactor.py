@@ -1,0 +1,119 @@
+"""The server's event loop: the daemon's, with edge-triggered sockets besides.
+
+A socket is registered once, for all events, and never changed (epoll_ctl(2) a connection, not a
+transfer). So a handler must read or write until EAGAIN, or ask to be called again with soon().
+
+Sockets are made in what soon() and later() call, never in a handler: a descriptor closed by one
+handler and used again by another would get the events that the kernel reported for its forerunner.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
+from typing import Protocol
+
+from cgtproxy.loop import Callback, Loop, Readable
+
+Handler = Callable[[int], None]
+
+READABLE = EPOLLIN | EPOLLRDHUP | EPOLLHUP
+WRITABLE = EPOLLOUT
+FAILED = EPOLLERR
+HUNG_UP = EPOLLRDHUP
+URGENT = EPOLLPRI
+_EVERYTHING = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET
+_BATCH = 256
+
+
+class Reactor(Loop):
+    def __init__(self) -> None:
+        super().__init__()
+        self.handlers: dict[int, Handler] = {}
+        self._ready: deque[Callback] = deque()
+        self._late: deque[Callback] = deque()
+
+    def register(self, fd: int, handler: Handler) -> None:
+        """Call `handler` with the mask of each event; it gets those that are pending at once."""
+        self.handlers[fd] = handler
+        self._epoll.register(fd, _EVERYTHING)
+
+    def forget(self, fd: int) -> None:
+        """Before a registered descriptor is closed, which takes it out of epoll."""
+        self.handlers.pop(fd, None)
+
+    def soon(self, callback: Callback) -> None:
+        """Call back after the events that are being handled, and before waiting for others."""
+        self._ready.append(callback)
+
+    def later(self, callback: Callback) -> None:
+        """As soon(), but after those: who accepts must not keep the accepted from getting on."""
+        self._late.append(callback)
+
+    def run(self) -> None:
+        self._running = True
+        poll, handler_of, reader_of = self._epoll.poll, self.handlers.get, self._readers.get
+        ready, late, timers = self._ready, self._late, self._timers
+        while self._running:
+            for fd, mask in poll(0 if ready or late else self._timeout(), _BATCH):
+                if handler := handler_of(fd):
+                    handler(mask)
+                elif reader := reader_of(fd):
+                    reader()
+            for queue in (ready, late):
+                for _ in range(len(queue)):
+                    queue.popleft()()
+            if timers:
+                self._run_timers()
+
+
+class Perishable(Protocol):
+    def expire(self) -> None: ...
+
+
+class Deadlines:
+    """Many things that all get the same time: adding and removing one is a dict operation."""
+
+    def __init__(self, loop: Loop, seconds: float) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._due: dict[Perishable, float] = {}  # in the order of their time
+        self._scheduled = False
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def add(self, item: Perishable) -> None:
+        self._due[item] = time.monotonic() + self._seconds
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.after(1.0, self._sweep)
+
+    def remove(self, item: Perishable) -> None:
+        self._due.pop(item, None)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for item, due in list(self._due.items()):
+            if due > now:
+                break
+            del self._due[item]
+            item.expire()
+        self._scheduled = bool(self._due)
+        if self._scheduled:
+            self._loop.after(1.0, self._sweep)
+
+
+__all__ = [
+    "FAILED",
+    "HUNG_UP",
+    "READABLE",
+    "URGENT",
+    "WRITABLE",
+    "Deadlines",
+    "Handler",
+    "Reactor",
+    "Readable",
+]

@@ -1,0 +1,244 @@
+"""One direction of a TCP connection, which moves bytes until it would block.
+
+Small transfers are copied through one buffer that all share. A read that fills it switches the
+direction to splice(2), until too little comes in one go. What cannot be written waits in `buffer`
+or in `pipe`, and nothing more is read before it is gone: so a slow reader slows its sender.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from cgtproxy.proxy.reactor import FAILED, HUNG_UP, READABLE, URGENT, WRITABLE
+from cgtproxy.proxy.relay.pipes import SIZE, Pipe
+from cgtproxy.proxy.sockets import Socket, reset
+
+if TYPE_CHECKING:
+    from cgtproxy.proxy.relay.tcp import Relays
+
+COPY = 1 << 16  # bytes
+_WORTH_SPLICING = COPY // 4
+_ROUNDS = 8  # of up to 1 MiB, before others get their turn
+_DONTWAIT = int(socket.MSG_DONTWAIT)
+_SPLICE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
+
+
+class Direction:
+    """From `source` (fd `fd`) to `sink` (fd `sink_fd`); `twin` is the other direction."""
+
+    __slots__ = (
+        "buffer",
+        "bulk",
+        "closed",
+        "fd",
+        "finished",
+        "hung_up",
+        "idle",
+        "kept_alive",
+        "nonblocking",
+        "pipe",
+        "piped",
+        "relays",
+        "sink",
+        "sink_fd",
+        "source",
+        "twin",
+        "urgent",
+        "writes",
+    )
+    twin: Direction
+
+    def __init__(self, relays: Relays, source: Socket, sink: Socket) -> None:
+        self.relays = relays
+        self.source, self.fd = source, source.fileno()
+        self.sink, self.sink_fd = sink, sink.fileno()
+        self.buffer: bytes | None = None
+        self.pipe: Pipe | None = None
+        self.piped = 0  # bytes in the pipe
+        self.idle = 0  # sweeps since something happened
+        self.bulk = self.closed = self.finished = self.hung_up = self.urgent = False
+        self.kept_alive = self.nonblocking = False
+        self.writes = 0
+
+    def on_event(self, mask: int) -> None:
+        """Events of `source`: if it can be written to, that is the twin's affair."""
+        self.idle = 0
+        if mask & HUNG_UP:
+            self.hung_up = True
+            if mask & URGENT:
+                self.urgent = True
+        if mask & FAILED:
+            self.abort()
+            return
+        if mask & WRITABLE:
+            twin = self.twin
+            if twin.buffer is not None or twin.piped:
+                twin.pump()
+                if self.closed:
+                    return
+        if mask & READABLE:
+            self.pump()
+
+    def pump(self) -> None:
+        """Move what can be moved."""
+        if self.finished:
+            return
+        if (self.buffer is not None or self.piped) and not self._flush():
+            return
+        if self.pipe:
+            self._release()
+        if self.bulk:
+            self._splice()
+        else:
+            self._copy()
+
+    def _flush(self) -> bool:
+        """Whether nothing is left."""
+        if self.buffer is None:
+            return self._drain()
+        try:
+            sent = self.sink.send(self.buffer, _DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.abort()
+            return False
+        self.buffer = self.buffer[sent:] if sent < len(self.buffer) else None
+        return self.buffer is None
+
+    def _drain(self) -> bool:
+        """Whether the pipe is empty now."""
+        assert self.pipe
+        try:
+            self.piped -= os.splice(self.pipe.reader, self.sink_fd, self.piped, flags=_SPLICE)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.abort()
+            return False
+        return not self.piped
+
+    def _copy(self) -> None:
+        relays = self.relays
+        while True:
+            try:
+                count = self.source.recv_into(relays.buffer, COPY, _DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.abort()
+                return
+            if not count:
+                self._end()
+                return
+            if not self._send(count):
+                return
+            if count == COPY:
+                self._start_bulk()
+                return
+            # A short read means that there is no more, but for urgent data, which interrupt it;
+            # what came before a FIN that is there already has been read then.
+            if not self.urgent:
+                if self.hung_up:
+                    self._end()
+                return
+
+    def _send(self, count: int) -> bool:
+        """Whether all of the shared buffer's first bytes went out; else the rest is kept."""
+        view = self.relays.view
+        try:
+            sent = self.sink.send(view[:count], _DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.abort()
+            return False
+        if sent < count:
+            self.buffer = bytes(view[sent:count])
+            return False
+        if self.writes < 2:
+            self.writes += 1
+            if self.writes == 2:  # only from the second on would Nagle's algorithm wait
+                self.sink.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return True
+
+    def _start_bulk(self) -> None:
+        self.bulk = True
+        if not self.nonblocking:  # splice(2) has no MSG_DONTWAIT
+            self.nonblocking = self.twin.nonblocking = True
+            self.source.setblocking(False)
+            self.sink.setblocking(False)
+        self._splice()
+
+    def _splice(self) -> None:
+        pipe = self.pipe = self.relays.pipes.take()
+        if pipe is None:
+            self.bulk = False
+            self.relays.reactor.soon(self.pump)
+            return
+        total = 0
+        for _ in range(_ROUNDS):
+            try:
+                count = os.splice(self.fd, pipe.writer, SIZE, flags=_SPLICE)
+            except BlockingIOError:
+                break
+            except OSError:
+                self.abort()
+                return
+            if not count:
+                self._release()
+                self._end()
+                return
+            total += count
+            self.piped = count
+            if not self._drain():
+                return
+        else:
+            self.relays.reactor.soon(self.pump)
+        self._release()
+        self.bulk = total >= _WORTH_SPLICING
+
+    def _release(self) -> None:
+        assert self.pipe
+        self.relays.pipes.give_back(self.pipe)
+        self.pipe = None
+
+    def _end(self) -> None:
+        """The source has sent all, and so have we."""
+        self.finished = True
+        if self.twin.finished:
+            self._close()
+            self.source.close()
+            self.sink.close()
+            return
+        try:
+            self.sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.abort()
+
+    def abort(self) -> None:
+        """End both directions by RST: what was under way is lost, and both sides shall know."""
+        if not self.closed:
+            self._close()
+            reset(self.source)
+            reset(self.sink)
+
+    def _close(self) -> None:
+        relays, twin = self.relays, self.twin
+        for direction in (self, twin):
+            direction.closed = direction.finished = True
+            direction.buffer = None
+            relays.reactor.forget(direction.fd)
+            relays.open.discard(direction)
+            if direction.pipe:
+                relays.pipes.discard(direction.pipe)
+                direction.pipe = None
+        # Cycles would wait for the garbage collector.
+        del self.twin, twin.twin
+
+    def keep_alive(self) -> None:
+        """Late, as most connections are gone by then; the client's socket inherited it."""
+        self.kept_alive = True
+        self.source.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

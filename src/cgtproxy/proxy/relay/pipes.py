@@ -1,0 +1,52 @@
+"""Pipes for splice(2), lent while a direction is in the middle of a bulk transfer."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import NamedTuple
+
+SIZE = 1 << 20
+
+
+class Pipe(NamedTuple):
+    reader: int
+    writer: int
+
+
+class Pipes:
+    """At most `limit` of them; who gets none copies instead."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._made = 0
+        self._free: list[Pipe] = []
+
+    def take(self) -> Pipe | None:
+        if self._free:
+            return self._free.pop()
+        return self._make() if self._made < self._limit else None
+
+    def give_back(self, pipe: Pipe) -> None:
+        """Only an empty one."""
+        self._free.append(pipe)
+
+    def discard(self, pipe: Pipe) -> None:
+        os.close(pipe.reader)
+        os.close(pipe.writer)
+        self._made -= 1
+
+    def _make(self) -> Pipe | None:
+        try:
+            pipe = Pipe(*os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError:  # no descriptors left
+            return None
+        self._made += 1
+        try:
+            fcntl.fcntl(pipe.writer, fcntl.F_SETPIPE_SZ, SIZE)
+        except PermissionError:
+            # pipe(7), pipe-user-pages-soft: from now on they get 8 KiB, and copying is faster.
+            self.discard(pipe)
+            self._limit = self._made
+            return None
+        return pipe

@@ -1,0 +1,57 @@
+"""The TCP connections of a process."""
+
+from __future__ import annotations
+
+from cgtproxy.config.model import Workers
+from cgtproxy.proxy.reactor import Reactor
+from cgtproxy.proxy.relay.direction import COPY, Direction
+from cgtproxy.proxy.relay.pipes import Pipes
+from cgtproxy.proxy.sockets import Socket
+
+_SWEEPS = 4  # in the time after which an idle connection ends
+
+
+class Relays:
+    """What the connections of a process share."""
+
+    def __init__(self, reactor: Reactor, limits: Workers) -> None:
+        self.reactor = reactor
+        self.pipes = Pipes(limits.pipes)
+        self.buffer = bytearray(COPY)
+        self.view = memoryview(self.buffer)
+        self.open: set[Direction] = set()  # those from the client, one a connection
+        self._period = limits.idle_timeout / _SWEEPS
+        self._scheduled = False
+        self._limit = limits.connections
+
+    @property
+    def full(self) -> bool:
+        return len(self.open) >= self._limit
+
+    def join(self, client: Socket, remote: Socket, early: bytes = b"") -> Direction:
+        """Make both directions, not yet registered; `early` has come from `remote` already."""
+        up = Direction(self, client, remote)
+        down = Direction(self, remote, client)
+        up.twin, down.twin = down, up
+        down.writes = 2  # the client's socket has inherited NODELAY from the listener
+        down.buffer = early or None
+        handlers = self.reactor.handlers
+        handlers[up.fd], handlers[down.fd] = up.on_event, down.on_event
+        self.open.add(up)
+        if not self._scheduled:
+            self._scheduled = True
+            self.reactor.after(self._period, self._sweep)
+        return up
+
+    def _sweep(self) -> None:
+        for up in list(self.open):
+            down = up.twin
+            up.idle += 1
+            down.idle += 1
+            if min(up.idle, down.idle) > _SWEEPS:
+                up.abort()
+            elif not down.kept_alive:
+                down.keep_alive()
+        self._scheduled = bool(self.open)
+        if self._scheduled:
+            self.reactor.after(self._period, self._sweep)

@@ -1,0 +1,180 @@
+"""The server's first process: it makes the listening sockets, and keeps workers at them.
+
+The sockets live as long as it does, one of each kind for every worker (SO_REUSEPORT): the kernel
+lets the clients of a worker that died wait until the next one has taken its place. A reload puts
+new workers at the same sockets, while the old ones go on until their last connection ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from cgtproxy import __version__
+from cgtproxy.config.model import Config
+from cgtproxy.errors import CgtproxyError, ExitCode
+from cgtproxy.loop import Loop
+from cgtproxy.notify import Notifier
+from cgtproxy.proxy.sockets import FAMILIES, Socket, has_family, listen
+from cgtproxy.proxy.worker import DRAIN, Inlets, Worker
+
+FIRST_DELAY, LONGEST_DELAY = 0.05, 5.0  # seconds before a worker is replaced
+SETTLED = 10.0  # seconds a worker must live to count as healthy
+
+log = logging.getLogger("cgtproxy")
+
+
+class NothingToServeError(CgtproxyError):
+    exit_code = ExitCode.CONFIG
+
+
+class Supervisor:
+    """`load` reads the configuration, at the start and at each SIGHUP."""
+
+    def __init__(self, load: Callable[[], Config]) -> None:
+        self._load = load
+        self._loop = Loop()
+        self._notifier = Notifier()
+        self._sockets: dict[tuple[int, int], list[Socket]] = {}  # by family and port
+        self._workers: dict[int, int] = {}  # pid → number
+        self._draining: set[int] = set()
+        self._delay = FIRST_DELAY
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT. Raises CgtproxyError where it cannot start."""
+        self._config = self._loaded()
+        self._listen()
+        self._loop.on_signal(signal.SIGTERM, self._loop.stop)
+        self._loop.on_signal(signal.SIGINT, self._loop.stop)
+        self._loop.on_signal(signal.SIGHUP, self._reload)
+        self._loop.on_signal(signal.SIGCHLD, self._reap)
+        for number in range(self._count):
+            self._start_worker(number)
+        log.info("cgtproxy %s: %s", __version__, self._status())
+        self._notifier.ready(self._status())
+        self._loop.run()
+        self._notifier.stopping()
+        self._stop()
+
+    @property
+    def _count(self) -> int:
+        return self._config.workers.count or len(os.sched_getaffinity(0))
+
+    def _status(self) -> str:
+        served = ", ".join(
+            f"{tproxy.name} on port {tproxy.port} to {', '.join(map(str, tproxy.server.upstreams))}"
+            for tproxy in self._config.tproxies
+            if tproxy.server
+        )
+        return f"{self._count} workers serve {served}"
+
+    def _loaded(self) -> Config:
+        config = self._load()
+        if not config.served:
+            what = "no TPROXY of the configuration has an upstream"
+            raise NothingToServeError(what, "give one: `upstream: socks5://127.0.0.1:1080`")
+        return config
+
+    def _listen(self) -> None:
+        """Make the sockets that are missing, and close those that are not wanted any more."""
+        ports = [tproxy.port for tproxy in self._config.tproxies if tproxy.server]
+        families = [family for family in FAMILIES if has_family(family)]
+        wanted = {(family, port) for port in ports for family in families}
+        mark = self._config.workers.mark
+        made = {
+            (family, port): [listen(family, port, mark) for _ in range(self._count)]
+            for family, port in wanted - self._sockets.keys()
+        }
+        for key in self._sockets.keys() - wanted:
+            for sock in self._sockets.pop(key):
+                sock.close()
+        self._sockets |= made
+        for (family, port), socks in self._sockets.items():
+            socks += [listen(family, port, mark) for _ in range(self._count - len(socks))]
+            for sock in socks[self._count :]:
+                sock.close()
+            del socks[self._count :]
+
+    def _inlets(self, number: int) -> Mapping[str, Inlets]:
+        return {
+            tproxy.name: Inlets(
+                [s[number] for (_, port), s in self._sockets.items() if port == tproxy.port]
+            )
+            for tproxy in self._config.tproxies
+            if tproxy.server
+        }
+
+    def _start_worker(self, number: int) -> None:
+        pid = os.fork()
+        if pid:
+            self._workers[pid] = number
+            return
+        code = 1
+        try:
+            Worker(self._config, self._inlets(number)).run()
+            code = 0
+        except BaseException:
+            log.error("a worker failed: %s", traceback.format_exc())
+        finally:
+            sys.stderr.flush()
+            os._exit(code)  # nothing of the supervisor's must run at the end of its copy
+
+    def _reap(self) -> None:
+        while self._workers or self._draining:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            self._draining.discard(pid)
+            number = self._workers.pop(pid, None)
+            if number is not None:
+                how = os.waitstatus_to_exitcode(status)
+                ended = f"exit code {how}" if how >= 0 else signal.Signals(-how).name
+                log.error("worker %d ended (%s), starting another", pid, ended)
+                self._loop.after(self._delay, partial(self._replace, number))
+                self._delay = min(self._delay * 2, LONGEST_DELAY)
+
+    def _replace(self, number: int) -> None:
+        if number < self._count and number not in self._workers.values():
+            self._start_worker(number)
+            self._loop.after(SETTLED, self._settle)
+
+    def _settle(self) -> None:
+        self._delay = FIRST_DELAY
+
+    def _reload(self) -> None:
+        self._notifier.reloading()
+        old = self._config
+        try:
+            self._config = self._loaded()
+            self._listen()
+        except CgtproxyError as error:
+            self._config = old
+            log.error("not reloaded, the old configuration stays in force: %s", error)
+        else:
+            self._replace_all()
+            log.info("reloaded: %s", self._status())
+        self._notifier.ready(self._status())
+
+    def _replace_all(self) -> None:
+        before = list(self._workers)
+        self._workers.clear()
+        for number in range(self._count):
+            self._start_worker(number)
+        for pid in before:
+            self._draining.add(pid)
+            os.kill(pid, DRAIN)
+
+    def _stop(self) -> None:
+        for pid in (*self._workers, *self._draining):
+            os.kill(pid, signal.SIGTERM)
+        for pid in (*self._workers, *self._draining):
+            os.waitpid(pid, 0)
+        log.info("stopped")

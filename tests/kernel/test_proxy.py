@@ -1,0 +1,44 @@
+"""The built-in TPROXY server, under the daemon's own rules."""
+
+from __future__ import annotations
+
+import pytest
+
+import bed
+
+PORT = 10005
+
+
+def config(upstream="direct://", rules=None, **keys):
+    workers = keys.pop("workers", {"count": 2})
+    tproxies = {"built-in": {"port": PORT, "mark": 3005, "upstream": upstream, **keys}}
+    return bed.config(rules or {"^/app": "built-in"}, tproxies=tproxies, workers=workers)
+
+
+@pytest.fixture
+def start():
+    """Starts the server alone with a configuration."""
+
+    def started(text, **options):
+        return bed.Daemon(text, program=("-m", "cgtproxy", "proxy"), **options)
+
+    return started
+
+
+def tcp(port=80, **hosts):
+    return [flow for flow in bed.flows(port, **hosts) if flow.protocol == "tcp"]
+
+
+def test_direct_keeps_the_original_destination(start, cgroup):
+    text = config()
+    with start(text), bed.Daemon(text):
+        for flow, outcome in bed.probe(cgroup("app"), *tcp(443)).items():
+            assert (outcome.by, outcome.local) == ("origin", (flow.host, 443))
+
+
+def test_a_catch_all_does_not_send_the_server_to_itself(start, cgroup):
+    text = config(rules={".": "built-in"})
+    with start(text) as server, bed.Daemon(text):
+        seen = bed.probe(cgroup("app"), *tcp())
+        assert {outcome.by for outcome in seen.values()} == {"origin"}
+        assert "refused" not in server.output
