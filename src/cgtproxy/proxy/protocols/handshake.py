@@ -1,0 +1,42 @@
+"""What all handshakes with an upstream have in common."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class HandshakeError(Exception):
+    """The upstream is no proxy, or not for us: another one may do better."""
+
+
+class RefusedError(Exception):
+    """The upstream works, but says no to this destination."""
+
+
+class Handshake(Protocol):
+    """`start` and `receive` answer with what is to be sent; then `done` may have become true.
+
+    `rest` is what came after the end: the first bytes of the destination.
+    """
+
+    done: bool
+    rest: bytes
+
+    def start(self) -> bytes: ...
+
+    def receive(self, data: bytes) -> bytes:
+        """Raises HandshakeError or RefusedError."""
+
+
+class NoHandshake:
+    """An upstream that takes data at once."""
+
+    def __init__(self) -> None:
+        self.done = True
+        self.rest = b""
+
+    def start(self) -> bytes:
+        return b""
+
+    def receive(self, data: bytes) -> bytes:
+        raise AssertionError(f"done before {len(data)} bytes came")

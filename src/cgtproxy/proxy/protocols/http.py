@@ -1,0 +1,60 @@
+"""HTTP CONNECT (RFC 9110, section 9.3.6), the client's side."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+
+from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
+from cgtproxy.proxy.protocols.socks5 import Endpoint
+
+LONGEST = 16384  # bytes of an answer's head
+_STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
+_END = re.compile(rb"\r?\n\r?\n")
+_PROXY_AUTHENTICATION_REQUIRED = 407
+
+
+class HttpConnect:
+    def __init__(self, endpoint: Endpoint, user: str = "", password: str = "") -> None:
+        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+        self._target = f"{host}:{endpoint.port}".encode("ascii")
+        self._login = b64encode(f"{user}:{password}".encode()) if user else b""
+        self.done = False
+        self.rest = b""
+
+    def start(self) -> bytes:
+        lines = [b"CONNECT %b HTTP/1.1" % self._target, b"Host: %b" % self._target]
+        if self._login:
+            lines.append(b"Proxy-Authorization: Basic %b" % self._login)
+        return b"\r\n".join((*lines, b"", b""))
+
+    def receive(self, data: bytes) -> bytes:
+        self.rest += data
+        while not self.done and (end := _END.search(self.rest, 0, LONGEST)):
+            self._answer(self.rest[: end.end()])
+            self.rest = self.rest[end.end() :]
+        if not self.done:
+            self._check_beginning()
+        return b""
+
+    def _answer(self, head: bytes) -> None:
+        status = _STATUS.match(head)
+        if not status:
+            raise HandshakeError("this is no HTTP proxy")
+        code = int(status[1])
+        if code < 200:  # an interim answer (RFC 9110, section 15.2)
+            return
+        if code < 300:
+            self.done = True
+            return
+        shown = f"{code} {(status[2] or b'').decode('ascii', 'backslashreplace')[:80]}".strip()
+        if code == _PROXY_AUTHENTICATION_REQUIRED:
+            raise HandshakeError(shown)
+        raise RefusedError(shown)
+
+    def _check_beginning(self) -> None:
+        """Who does not speak HTTP would else be waited for in vain."""
+        if self.rest[:5] != b"HTTP/"[: len(self.rest)]:
+            raise HandshakeError("this is no HTTP proxy")
+        if len(self.rest) >= LONGEST:
+            raise HandshakeError("the proxy's answer does not end")

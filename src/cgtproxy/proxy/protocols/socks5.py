@@ -1,0 +1,185 @@
+"""SOCKS5 (RFC 1928) with user and password (RFC 1929): the client's side, and UDP's header."""
+
+from __future__ import annotations
+
+import struct
+from enum import Enum, auto
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
+
+from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
+
+VERSION, AUTH_VERSION = 5, 1
+NO_AUTH, USER_PASSWORD = 0, 2
+CONNECT, ASSOCIATE = 1, 3
+IPV4, DOMAIN, IPV6 = 1, 3, 4
+LENGTHS = {IPV4: 4, IPV6: 16}
+REPLIES = (
+    "succeeded",
+    "general failure",
+    "not allowed",
+    "network unreachable",
+    "host unreachable",
+    "connection refused",
+    "TTL expired",
+    "command not supported",
+    "address type not supported",
+)
+COMMAND_NOT_SUPPORTED = 7
+MOST_UDP_HEADER = 3 + 1 + 1 + 255 + 2
+
+
+class Endpoint(NamedTuple):
+    """`host` is an address, or a name to be resolved at the far end."""
+
+    host: str
+    port: int
+
+
+ANYWHERE = Endpoint("0.0.0.0", 0)
+
+
+def encode(endpoint: Endpoint) -> bytes:
+    """ATYP, address, port."""
+    try:
+        address = ip_address(endpoint.host)
+    except ValueError:
+        name = endpoint.host.encode("ascii")
+        return struct.pack("!BB", DOMAIN, len(name)) + name + struct.pack("!H", endpoint.port)
+    kind = IPV4 if address.version == 4 else IPV6
+    return bytes((kind,)) + address.packed + struct.pack("!H", endpoint.port)
+
+
+def decode(data: bytes | memoryview, start: int = 0) -> tuple[Endpoint, int] | None:
+    """The endpoint at `start` and where it ends; None if there is more to come.
+
+    Raises HandshakeError where it is none.
+    """
+    if len(data) <= start:
+        return None
+    kind, begin = data[start], start + 1
+    if kind == DOMAIN:
+        if len(data) <= begin:
+            return None
+        length, begin = data[begin], begin + 1
+    elif kind in LENGTHS:
+        length = LENGTHS[kind]
+    else:
+        raise HandshakeError(f"address type {kind} is none")
+    end = begin + length + 2
+    if len(data) < end:
+        return None
+    raw = bytes(data[begin : end - 2])
+    port = int.from_bytes(data[end - 2 : end], "big")
+    return Endpoint(_host(kind, raw), port), end
+
+
+def _host(kind: int, raw: bytes) -> str:
+    if kind == DOMAIN:
+        return raw.decode("ascii", "backslashreplace")
+    return str(IPv4Address(raw) if kind == IPV4 else IPv6Address(raw))
+
+
+def udp_header(endpoint: Endpoint) -> bytes:
+    return b"\0\0\0" + encode(endpoint)
+
+
+def parse_datagram(data: bytes | memoryview) -> tuple[Endpoint, int] | None:
+    """Where a datagram is from and where its payload begins; None for what is to be ignored."""
+    if len(data) < 4 or data[2]:  # a fragment, which nobody sends (RFC 1928, section 7)
+        return None
+    try:
+        return decode(data, 3)
+    except HandshakeError:
+        return None
+
+
+class _State(Enum):
+    METHOD = auto()
+    AUTH = auto()
+    REPLY = auto()
+    DONE = auto()
+
+
+class Socks5:
+    """CONNECT or ASSOCIATE. `bound` is the address in the reply.
+
+    Without an endpoint it ends when the user is accepted: the server works.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint | None, user: str = "", password: str = "", command: int = CONNECT
+    ) -> None:
+        self._endpoint = endpoint
+        self._user, self._password = user.encode(), password.encode()
+        self._command = command
+        self._state = _State.METHOD
+        self.rest = b""
+        self.bound: Endpoint | None = None
+
+    @property
+    def done(self) -> bool:
+        return self._state is _State.DONE
+
+    def start(self) -> bytes:
+        methods = bytes((NO_AUTH, USER_PASSWORD)) if self._user else bytes((NO_AUTH,))
+        return bytes((VERSION, len(methods))) + methods
+
+    def receive(self, data: bytes) -> bytes:
+        self.rest += data
+        answer = b""
+        # Each state takes its message off, or waits for the rest of it.
+        while (taken := self._take()) is not None and not self.done:
+            answer += taken
+        return answer + (taken or b"")
+
+    def _take(self) -> bytes | None:
+        if self._state is _State.REPLY:
+            return self._reply()
+        if self._state is _State.DONE or len(self.rest) < 2:
+            return None
+        (version, said), self.rest = self.rest[:2], self.rest[2:]
+        return self._method(version, said) if self._state is _State.METHOD else self._auth(said)
+
+    def _method(self, version: int, method: int) -> bytes:
+        if version != VERSION:
+            raise HandshakeError("this is no SOCKS5 server")
+        if method == NO_AUTH:
+            return self._request()
+        if method != USER_PASSWORD or not self._user:
+            needs = "no user and password" if self._user else "a user and a password"
+            raise HandshakeError(f"the server wants {needs}, or something else")
+        self._state = _State.AUTH
+        lengths = bytes((len(self._user),)), bytes((len(self._password),))
+        return bytes((AUTH_VERSION,)) + lengths[0] + self._user + lengths[1] + self._password
+
+    def _auth(self, status: int) -> bytes:
+        # The version is not looked at: some servers answer 5 instead of 1.
+        if status:
+            raise HandshakeError("the server refuses the user or the password")
+        return self._request()
+
+    def _request(self) -> bytes:
+        if self._endpoint is None:
+            self._state = _State.DONE
+            return b""
+        self._state = _State.REPLY
+        return bytes((VERSION, self._command, 0)) + encode(self._endpoint)
+
+    def _reply(self) -> bytes | None:
+        if len(self.rest) < 2:
+            return None
+        version, reply = self.rest[:2]
+        if version != VERSION:
+            raise HandshakeError("this is no SOCKS5 server")
+        if reply:
+            what = REPLIES[reply] if reply < len(REPLIES) else f"failure {reply}"
+            if reply == COMMAND_NOT_SUPPORTED:
+                raise HandshakeError(what)
+            raise RefusedError(what)
+        if (decoded := decode(self.rest, 3)) is None:
+            return None
+        self.bound, end = decoded
+        self.rest = self.rest[end:]
+        self._state = _State.DONE
+        return b""
