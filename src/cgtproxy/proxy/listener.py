@@ -59,13 +59,17 @@ class Listener:
         self._reactor: Reactor = relays.reactor
         self._throttle = throttle
         self._at_once = 1
-        self._closed = False
+        self._stopped = False
         self._reactor.watch(sock, self._on_readable)
 
     def close(self) -> None:
-        """Leave the socket to its other holders; a pause must not bring it back."""
-        if not self._closed:
-            self._closed = True
+        """Leave the socket to its other holders."""
+        self._stop()
+        self._sock.close()
+
+    def _stop(self) -> None:
+        if not self._stopped:
+            self._stopped = True
             self._reactor.unwatch(self._sock)
 
     def _on_readable(self) -> None:
@@ -73,7 +77,7 @@ class Listener:
 
     def _accept(self) -> None:
         """A few at a time, more of them as long as there are as many."""
-        if self._closed:
+        if self._stopped:
             return
         for _ in range(self._at_once):
             if self._relays.full:
@@ -105,9 +109,11 @@ class Listener:
     def _pause(self, why: str) -> None:
         """Let the clients wait in the kernel's queue."""
         self._throttle.warning("accepting no connections for now", why)
-        self.close()
+        self._stop()
         self._reactor.after(_RETRY, self._resume)
 
     def _resume(self) -> None:
-        self._closed = False
+        if self._sock.fileno() < 0:
+            return
+        self._stopped = False
         self._reactor.watch(self._sock, self._on_readable)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,9 +17,11 @@ from functools import partial
 from cgtproxy import __version__
 from cgtproxy.config.model import Config
 from cgtproxy.errors import CgtproxyError, ExitCode
-from cgtproxy.loop import Loop
 from cgtproxy.notify import Notifier
+from cgtproxy.proxy.checks import Checker
+from cgtproxy.proxy.reactor import Reactor
 from cgtproxy.proxy.sockets import FAMILIES, Socket, has_family, listen
+from cgtproxy.proxy.upstream import Health, remote, with_secrets
 from cgtproxy.proxy.worker import DRAIN, Inlets, Worker
 
 FIRST_DELAY, LONGEST_DELAY = 0.05, 5.0  # seconds before a worker is replaced
@@ -38,16 +39,19 @@ class Supervisor:
 
     def __init__(self, load: Callable[[], Config]) -> None:
         self._load = load
-        self._loop = Loop()
+        self._loop = Reactor()
         self._notifier = Notifier()
         self._sockets: dict[tuple[int, int], list[Socket]] = {}  # by family and port
         self._workers: dict[int, int] = {}  # pid → number
         self._draining: set[int] = set()
         self._delay = FIRST_DELAY
+        # Nobody writes to it: its end tells the workers that this process is gone.
+        self._alive = os.pipe()
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises CgtproxyError where it cannot start."""
         self._config = self._loaded()
+        self._health, self._checker = self._watcher(self._config)
         self._listen()
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
@@ -55,6 +59,7 @@ class Supervisor:
         self._loop.on_signal(signal.SIGCHLD, self._reap)
         for number in range(self._count):
             self._start_worker(number)
+        self._checker.start()
         log.info("cgtproxy %s: %s", __version__, self._status())
         self._notifier.ready(self._status())
         self._loop.run()
@@ -74,11 +79,15 @@ class Supervisor:
         return f"{self._count} workers serve {served}"
 
     def _loaded(self) -> Config:
-        config = self._load()
+        config = with_secrets(self._load())
         if not config.served:
             what = "no TPROXY of the configuration has an upstream"
             raise NothingToServeError(what, "give one: `upstream: socks5://127.0.0.1:1080`")
         return config
+
+    def _watcher(self, config: Config) -> tuple[Health, Checker]:
+        health = Health(remote(config))
+        return health, Checker(config, self._loop, health, self._moved)
 
     def _listen(self) -> None:
         """Make the sockets that are missing, and close those that are not wanted any more."""
@@ -116,13 +125,21 @@ class Supervisor:
             return
         code = 1
         try:
-            Worker(self._config, self._inlets(number)).run()
+            self._be_worker(number)
             code = 0
         except BaseException:
             log.error("a worker failed: %s", traceback.format_exc())
         finally:
-            sys.stderr.flush()
             os._exit(code)  # nothing of the supervisor's must run at the end of its copy
+
+    def _be_worker(self, number: int) -> None:
+        os.close(self._alive[1])
+        # A listening socket that nobody accepts from would still get its share of the clients.
+        for socks in self._sockets.values():
+            for sock in socks[:number] + socks[number + 1 :]:
+                sock.close()
+        inlets = self._inlets(number)
+        Worker(self._config, inlets, self._checker.targets, self._health).run(self._alive[0])
 
     def _reap(self) -> None:
         while self._workers or self._draining:
@@ -154,20 +171,29 @@ class Supervisor:
         old = self._config
         try:
             self._config = self._loaded()
+            watcher = self._watcher(self._config)
             self._listen()
         except CgtproxyError as error:
             self._config = old
             log.error("not reloaded, the old configuration stays in force: %s", error)
         else:
-            self._replace_all()
+            self._renew(watcher)
             log.info("reloaded: %s", self._status())
         self._notifier.ready(self._status())
 
-    def _replace_all(self) -> None:
+    def _moved(self) -> None:
+        """An upstream's name has other addresses."""
+        self._renew(self._watcher(self._config))
+
+    def _renew(self, watcher: tuple[Health, Checker]) -> None:
+        """New workers for new connections; the old ones go on with theirs."""
         before = list(self._workers)
+        self._checker.stop()
+        self._health, self._checker = watcher
         self._workers.clear()
         for number in range(self._count):
             self._start_worker(number)
+        self._checker.start()
         for pid in before:
             self._draining.add(pid)
             os.kill(pid, DRAIN)

@@ -10,13 +10,16 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from cgtproxy.config.model import Config, Tproxy
+from cgtproxy.config.model import Config, Tproxy, Upstream
+from cgtproxy.proxy.dial import Dialer
 from cgtproxy.proxy.direct import Direct
 from cgtproxy.proxy.listener import Gate, Listener
+from cgtproxy.proxy.opener import UpstreamOpener
 from cgtproxy.proxy.reactor import Deadlines, Reactor
 from cgtproxy.proxy.relay.tcp import Relays
 from cgtproxy.proxy.sockets import Socket
 from cgtproxy.proxy.throttle import Throttle
+from cgtproxy.proxy.upstream import Choice, Health, Target
 
 DRAIN = signal.SIGUSR1
 
@@ -32,19 +35,30 @@ class Inlets(NamedTuple):
 class Worker:
     """`inlets` are those of each served TPROXY, by name."""
 
-    def __init__(self, config: Config, inlets: Mapping[str, Inlets]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        inlets: Mapping[str, Inlets],
+        targets: Mapping[Upstream, Sequence[Target]],
+        health: Health,
+    ) -> None:
         self._config = config
-        self._reactor = Reactor()
+        self._health = health
+        self._reactor = reactor = Reactor()
         self._throttle = Throttle()
         self._relays = Relays(self._reactor, config.workers)
-        self._connecting = Deadlines(self._reactor, config.workers.connect_timeout)
+        self._connecting = Deadlines(reactor, config.workers.connect_timeout)
+        mark = config.workers.mark
+        self._dialer = Dialer(reactor, self._connecting, mark, targets)
+        self._direct = Direct(self._relays, self._connecting, mark, self._throttle)
         self._listeners: list[Listener] = []
         for tproxy in config.tproxies:
             if tproxy.server:
                 self._serve(tproxy, inlets[tproxy.name])
 
-    def run(self) -> None:
-        """Until SIGTERM; or until the last flow has ended after DRAIN."""
+    def run(self, alive: int) -> None:
+        """Until SIGTERM or the end of the pipe `alive`; or after DRAIN, of the last flow."""
+        self._reactor.register(alive, lambda _: self._reactor.stop())
         for number in (signal.SIGTERM, signal.SIGINT):
             self._reactor.on_signal(number, self._reactor.stop)
         self._reactor.on_signal(DRAIN, self._drain)
@@ -55,7 +69,8 @@ class Worker:
     def _serve(self, tproxy: Tproxy, inlets: Inlets) -> None:
         assert tproxy.server
         gate = Gate(tproxy.port, self._throttle)
-        opener = Direct(self._relays, self._connecting, self._config.workers.mark, self._throttle)
+        choice = Choice(tproxy.server, self._health)
+        opener = UpstreamOpener(choice, self._dialer, self._direct, self._relays, self._throttle)
         for sock in inlets.streams:
             self._listeners.append(Listener(sock, gate, opener, self._relays, self._throttle))
 
@@ -66,7 +81,7 @@ class Worker:
         self._stop_when_done()
 
     def _stop_when_done(self) -> None:
-        if self._relays.open or self._connecting:
+        if self._relays.open or self._relays.opening or self._connecting:
             self._reactor.after(1.0, self._stop_when_done)
         else:
             self._reactor.stop()

@@ -19,8 +19,10 @@ class Handshake(Protocol):
     `rest` is what came after the end: the first bytes of the destination.
     """
 
-    done: bool
     rest: bytes
+
+    @property
+    def done(self) -> bool: ...
 
     def start(self) -> bytes: ...
 
@@ -31,8 +33,9 @@ class Handshake(Protocol):
 class NoHandshake:
     """An upstream that takes data at once."""
 
+    done = True
+
     def __init__(self) -> None:
-        self.done = True
         self.rest = b""
 
     def start(self) -> bytes:

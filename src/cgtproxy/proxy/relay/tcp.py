@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from socket import AF_UNIX
+
 from cgtproxy.config.model import Workers
 from cgtproxy.proxy.reactor import Reactor
 from cgtproxy.proxy.relay.direction import COPY, Direction
@@ -21,12 +23,13 @@ class Relays:
         self.view = memoryview(self.buffer)
         self.open: set[Direction] = set()  # those from the client, one a connection
         self._period = limits.idle_timeout / _SWEEPS
+        self.opening = 0  # connections whose upstream has not answered yet
         self._scheduled = False
         self._limit = limits.connections
 
     @property
     def full(self) -> bool:
-        return len(self.open) >= self._limit
+        return len(self.open) + self.opening >= self._limit
 
     def join(self, client: Socket, remote: Socket, early: bytes = b"") -> Direction:
         """Make both directions, not yet registered; `early` has come from `remote` already."""
@@ -34,6 +37,8 @@ class Relays:
         down = Direction(self, remote, client)
         up.twin, down.twin = down, up
         down.writes = 2  # the client's socket has inherited NODELAY from the listener
+        if remote.family == AF_UNIX:
+            up.writes = 2  # a tunnel, which knows no NODELAY
         down.buffer = early or None
         handlers = self.reactor.handlers
         handlers[up.fd], handlers[down.fd] = up.on_event, down.on_event

@@ -1,0 +1,76 @@
+"""Checking regularly whether the upstreams work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from cgtproxy.config.model import Config, Upstream
+from cgtproxy.proxy.dial import Dial, Dialer, check_handshake
+from cgtproxy.proxy.reactor import Deadlines, Reactor
+from cgtproxy.proxy.upstream import Health, look_up, remote
+
+log = logging.getLogger("cgtproxy")
+
+
+class Checker:
+    """Checks each upstream at once, and then every few seconds; `on_moved`: it has other addresses.
+
+    It belongs to one configuration; after stop() it does nothing more.
+    """
+
+    def __init__(
+        self, config: Config, reactor: Reactor, health: Health, on_moved: Callable[[], None]
+    ) -> None:
+        self._reactor = reactor
+        self._health = health
+        self._on_moved = on_moved
+        self._stopped = False
+        self.targets = look_up(remote(config))
+        deadlines = Deadlines(reactor, config.workers.connect_timeout)
+        self._dialer = Dialer(reactor, deadlines, config.workers.mark, self.targets)
+        self._intervals = _intervals(config)
+
+    def start(self) -> None:
+        for upstream in self._intervals:
+            self._check(upstream)
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def _check(self, upstream: Upstream) -> None:
+        if self._stopped:
+            return
+        found = look_up([upstream])[upstream]
+        if found and found != self.targets[upstream]:
+            log.info("%s has other addresses now", upstream)
+            self._on_moved()
+            return
+        self._dialer.dial(upstream, check_handshake(upstream), self._checked)
+
+    def _checked(self, dial: Dial) -> None:
+        if dial.sock:
+            dial.sock.close()
+        if self._stopped:
+            return
+        upstream, up = dial.upstream, dial.sock is not None
+        if self._health.tell(upstream, up=up):
+            if up:
+                log.info("%s is up again", upstream)
+            else:
+                log.warning("%s is down: %s", upstream, dial.failure)
+        self._reactor.after(self._intervals[upstream], partial(self._check, upstream))
+
+
+def _intervals(config: Config) -> dict[Upstream, int]:
+    servers = [tproxy.server for tproxy in config.tproxies if tproxy.server]
+    found: dict[Upstream, int] = {}
+    for server in servers:
+        for upstream in _checked(server.upstreams) if server.health_check else ():
+            found[upstream] = min(found.get(upstream, server.health_check), server.health_check)
+    return found
+
+
+def _checked(upstreams: Iterable[Upstream]) -> list[Upstream]:
+    return [upstream for upstream in upstreams if upstream.host]

@@ -1,0 +1,200 @@
+"""Connecting to an upstream, up to the end of its handshake."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+
+from cgtproxy.config.model import Upstream
+from cgtproxy.proxy.protocols.handshake import (
+    Handshake,
+    HandshakeError,
+    NoHandshake,
+    RefusedError,
+)
+from cgtproxy.proxy.protocols.http import HttpConnect
+from cgtproxy.proxy.protocols.socks5 import Endpoint, Socks5
+from cgtproxy.proxy.reactor import FAILED, HUNG_UP, READABLE, WRITABLE, Deadlines, Reactor
+from cgtproxy.proxy.sockets import Socket, outgoing
+from cgtproxy.proxy.tls import Tunnel, client_context
+from cgtproxy.proxy.upstream import Target
+
+_READ = 4096
+
+Done = Callable[["Dial"], None]
+
+
+def connect_handshake(upstream: Upstream, endpoint: Endpoint) -> Handshake:
+    if upstream.scheme == "socks5":
+        return Socks5(endpoint, upstream.user, upstream.password)
+    return HttpConnect(endpoint, upstream.user, upstream.password)
+
+
+def check_handshake(upstream: Upstream) -> Handshake:
+    """What tells that an upstream works, without a connection anywhere."""
+    if upstream.scheme == "socks5":
+        return Socks5(None, upstream.user, upstream.password)
+    return NoHandshake()
+
+
+class Dialer:
+    """`targets` are the upstreams' addresses."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        deadlines: Deadlines,
+        mark: int,
+        targets: Mapping[Upstream, Sequence[Target]],
+    ) -> None:
+        self.reactor = reactor
+        self.deadlines = deadlines
+        self.mark = mark
+        self.targets = targets
+        self.contexts = {u: client_context(u.ca_file) for u in targets if u.scheme == "https"}
+
+    def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> Dial:
+        """Call `on_end` once, later, with the outcome. Sockets are made: not from a handler."""
+        dial = Dial(self, upstream, handshake, on_end)
+        self.deadlines.add(dial)
+        dial.connect()
+        return dial
+
+
+class Dial:
+    """`sock` is the connection in the end; where it is None, `failure` says why.
+
+    `refused`: the upstream works, but does not get through to the destination.
+    `hung_up`: the other side has sent its FIN already.
+    """
+
+    def __init__(
+        self, dialer: Dialer, upstream: Upstream, handshake: Handshake, on_end: Done
+    ) -> None:
+        self.upstream = upstream
+        self.handshake = handshake
+        self.failure = ""
+        self.refused = self.hung_up = False
+        self.sock: Socket | None = None
+        self._dialer = dialer
+        self._on_end = on_end
+        self._connected = False
+        self._tunnel: Tunnel | None = None
+        self._targets = list(dialer.targets[upstream])
+        if not self._targets:
+            self.failure = f"the name {upstream.host} is not found"
+
+    def connect(self) -> None:
+        """To the next of the addresses; the last failure counts."""
+        if not self._targets:
+            self._dialer.reactor.soon(self._end)
+            return
+        target = self._targets.pop(0)
+        try:
+            self.sock = sock = outgoing(target.family, self._dialer.mark)
+        except OSError as error:
+            self._targets.clear()
+            self._give_up(error.strerror or "no socket")
+            return
+        try:
+            sock.connect(target.address)
+        except BlockingIOError:
+            self._dialer.reactor.register(sock.fileno(), self._on_event)
+        except OSError as error:
+            self._give_up(error.strerror or "no connection")
+        else:
+            self._dialer.reactor.register(sock.fileno(), self._on_event)
+
+    def expire(self) -> None:
+        self._targets.clear()
+        self._give_up("no answer in time")
+
+    def _on_event(self, mask: int) -> None:
+        assert self.sock
+        if mask & HUNG_UP:
+            self.hung_up = True
+        if mask & FAILED:
+            self._give_up(os.strerror(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
+        elif mask & WRITABLE and not self._connected:
+            self._connected = True
+            if self.upstream.scheme == "https":
+                self._dialer.reactor.soon(self._begin_tls)
+            else:
+                self._send(self.handshake.start())
+        elif mask & READABLE:
+            self._read()
+
+    def _begin_tls(self) -> None:
+        """From here on the handshake, and later the relay, talk to the tunnel's other end."""
+        if self.sock is None:
+            return
+        self._dialer.reactor.forget(self.sock.fileno())
+        context = self._dialer.contexts[self.upstream]
+        try:
+            inside, outside = socket.socketpair()
+        except OSError as error:
+            self._give_up(error.strerror or "no socket")
+            return
+        inside.setblocking(False)
+        self._tunnel = Tunnel(self._dialer.reactor, self.sock, outside, context, self.upstream.host)
+        self.sock = inside
+        self._dialer.reactor.register(inside.fileno(), self._on_event)
+        self._tunnel.start(self._begin_inside)
+
+    def _begin_inside(self) -> None:
+        if self.sock:
+            self._send(self.handshake.start())
+
+    def _read(self) -> None:
+        while self.sock and not self.handshake.done:
+            try:
+                data = self.sock.recv(_READ, socket.MSG_DONTWAIT)
+                if not data:
+                    failure = self._tunnel.failure if self._tunnel else ""
+                    self._give_up(failure or "it closed the connection")
+                    return
+                answer = self.handshake.receive(data)
+            except BlockingIOError:
+                return
+            except RefusedError as error:
+                self.refused = True
+                self._targets.clear()
+                self._give_up(str(error))
+                return
+            except (OSError, HandshakeError) as error:
+                self._give_up(str(error))
+                return
+            self._send(answer)
+
+    def _send(self, data: bytes) -> None:
+        """Handshakes are far smaller than a socket's buffer."""
+        assert self.sock
+        try:
+            if data and self.sock.send(data) < len(data):
+                self._give_up("it reads nothing")
+                return
+        except OSError as error:
+            self._give_up(error.strerror or "it reads nothing")
+            return
+        if self.handshake.done:
+            self._end()
+
+    def _give_up(self, why: str) -> None:
+        """This address; perhaps there are others."""
+        self.failure = why
+        if self.sock:
+            self._dialer.reactor.forget(self.sock.fileno())
+            self.sock.close()
+            self.sock = None
+        self._connected = self.hung_up = False
+        if self._targets:
+            self._dialer.reactor.soon(self.connect)
+        else:
+            self._dialer.reactor.soon(self._end)
+
+    def _end(self) -> None:
+        self._dialer.deadlines.remove(self)
+        if self.sock:
+            self._dialer.reactor.handlers.pop(self.sock.fileno())
+        self._on_end(self)
