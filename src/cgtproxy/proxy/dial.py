@@ -147,7 +147,7 @@ class Dial:
             self._send(self.handshake.start())
 
     def _read(self) -> None:
-        while self.sock and not self.handshake.done:
+        while self.sock:
             try:
                 data = self.sock.recv(_READ, socket.MSG_DONTWAIT)
                 if not data:
@@ -166,6 +166,8 @@ class Dial:
                 self._give_up(str(error))
                 return
             self._send(answer)
+            if self.handshake.done:
+                return
 
     def _send(self, data: bytes) -> None:
         """Handshakes are far smaller than a socket's buffer."""

