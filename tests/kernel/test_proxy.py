@@ -42,3 +42,17 @@ def test_a_catch_all_does_not_send_the_server_to_itself(start, cgroup):
         seen = bed.probe(cgroup("app"), *tcp())
         assert {outcome.by for outcome in seen.values()} == {"origin"}
         assert "refused" not in server.output
+
+
+def test_udp_directly(start, cgroup):
+    text = config()
+    with start(text) as server, bed.Daemon(text):
+        for flow, outcome in bed.probe(cgroup("app"), *bed.flows(443)).items():
+            assert (flow, outcome.by, outcome.local) == (flow, "origin", (flow.host, 443))
+        app = cgroup("talk")
+        for flow in bed.flows():
+            with bed.Conversation(app, flow) as talk:
+                answers = [outcome for _ in range(10) for outcome in talk.ask(5)]
+                assert {outcome.by for outcome in answers} == {"origin"}
+                assert len({outcome.peer for outcome in answers}) == 1
+        assert "WARNING" not in server.output

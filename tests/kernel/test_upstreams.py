@@ -142,3 +142,33 @@ def test_all_upstreams_down(start, cgroup, on_down, by):
     text = config(["socks5://127.0.0.1:1", "http://127.0.0.1:2"], **{"on-down": on_down})
     with start(text), bed.Daemon(text):
         assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {by}
+
+
+@pytest.mark.parametrize("name", ["dante", "sing-box-socks"])
+def test_udp_through(name, start, cgroup, tmp_path):
+    make, url = SERVERS[name]
+    text = config(url)
+    with make(cgroup("upstream"), tmp_path), start(text) as server, bed.Daemon(text):
+        for flow in bed.flows():
+            with bed.Conversation(cgroup("app-" + flow.name), flow) as talk:
+                answers = [outcome for _ in range(10) for outcome in talk.ask(5)]
+                assert (flow, {outcome.by for outcome in answers}) == (flow, {"origin"})
+                if name == "sing-box-socks":
+                    assert {outcome.peer[0] for outcome in answers} <= {bed.PROXY4, bed.PROXY6}
+        assert "WARNING" not in server.output
+
+
+@pytest.mark.parametrize(("udp", "by"), [("drop", "timeout"), ("direct", "origin")])
+def test_udp_beside_an_http_upstream(start, cgroup, udp, by):
+    text = config("http://127.0.0.1:1", udp=udp)
+    with start(text), bed.Daemon(text):
+        seen = bed.paths(cgroup("app"), timeout=1)
+        assert seen == {"tcp4": "reset", "tcp6": "reset", "udp4": by, "udp6": by}
+
+
+def test_a_socks_server_without_udp_is_told_of(start, cgroup):
+    text = config(f"socks5://{ADDRESS}")
+    with upstreams.microsocks(cgroup("upstream")), start(text) as server, bed.Daemon(text):
+        seen = bed.paths(cgroup("app"), timeout=1)
+        assert seen == {**bed.everywhere("origin"), "udp4": "timeout", "udp6": "timeout"}
+        server.wait_line("carries no UDP: command not supported")

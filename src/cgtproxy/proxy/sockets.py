@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import sys
 from ipaddress import ip_address
 from typing import Any, TypeAlias
 
@@ -25,13 +26,24 @@ _DATAGRAM = int(socket.SOCK_DGRAM) | _NONBLOCKING
 # linux/in.h, linux/in6.h; the socket module lacks them in Python 3.11
 IP_TRANSPARENT, IPV6_TRANSPARENT = 19, 75
 SO_RCVBUFFORCE = 33
+IP_RECVORIGDSTADDR, IPV6_RECVORIGDSTADDR = 20, 74
+IP_RECVERR, IPV6_RECVERR = 11, 25
 TRANSPARENT = {
     AF_INET: (socket.IPPROTO_IP, IP_TRANSPARENT),
     AF_INET6: (socket.IPPROTO_IPV6, IPV6_TRANSPARENT),
 }
+_RECVORIGDSTADDR = {
+    AF_INET: (socket.IPPROTO_IP, IP_RECVORIGDSTADDR),
+    AF_INET6: (socket.IPPROTO_IPV6, IPV6_RECVORIGDSTADDR),
+}
+_RECVERR = {
+    AF_INET: (socket.IPPROTO_IP, IP_RECVERR),
+    AF_INET6: (socket.IPPROTO_IPV6, IPV6_RECVERR),
+}
 _WILDCARD = {AF_INET: ("0.0.0.0", 0), AF_INET6: ("::", 0)}
 _RESET = struct.pack("ii", 1, 0)
 BACKLOG = 4096
+_RECEIVE_BUFFER = 4 << 20  # bytes, of the datagrams that wait for a listener
 
 
 def outgoing(family: int, mark: int) -> Socket:
@@ -62,6 +74,64 @@ def listen(family: int, port: int, mark: int) -> Socket:
     # RFC 6093: urgent data is to be read in line
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     sock.listen(BACKLOG)
+    return sock
+
+
+def listen_datagrams(family: int, port: int, mark: int) -> Socket:
+    """A UDP socket that takes what TPROXY hands over, and is told where it was meant to go."""
+    sock = _transparent(family, _DATAGRAM, port, mark)
+    sock.setsockopt(*_RECVORIGDSTADDR[family], 1)
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+    return sock
+
+
+def original_destination(family: int, sockaddr: bytes) -> Address:
+    """From struct sockaddr_in or sockaddr_in6."""
+    port = int.from_bytes(sockaddr[2:4], "big")
+    if family == AF_INET:
+        return socket.inet_ntop(family, sockaddr[4:8]), port
+    scope = int.from_bytes(sockaddr[24:28], sys.byteorder)
+    return socket.inet_ntop(family, sockaddr[8:24]), port, 0, scope
+
+
+def datagrams(family: int, mark: int) -> Socket:
+    """A UDP socket for any destinations, which queues ICMP errors."""
+    sock = socket.SocketType(family, _DATAGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+    sock.setsockopt(*_RECVERR[family], 1)
+    return sock
+
+
+def datagrams_beside(sock: Socket, destination: Address, mark: int) -> Socket:
+    """Another socket on the same port, for one destination alone.
+
+    Only now may `sock` share its port: before, the kernel might have chosen one in use for it.
+    """
+    family = sock.family
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    beside = datagrams(family, mark)
+    try:
+        beside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        beside.bind((_WILDCARD[family][0], sock.getsockname()[1]))
+        beside.connect(destination)
+    except OSError:
+        beside.close()
+        raise
+    return beside
+
+
+def spoofing(source: Address, family: int, mark: int) -> Socket:
+    """A UDP socket with the address of somebody else. Raises OSError where it is in use here."""
+    sock = socket.SocketType(family, _DATAGRAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(*TRANSPARENT[family], 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        sock.bind(source)
+    except OSError:
+        sock.close()
+        raise
     return sock
 
 

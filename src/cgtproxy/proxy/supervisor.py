@@ -13,6 +13,7 @@ import signal
 import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeAlias
 
 from cgtproxy import __version__
 from cgtproxy.config.model import Config
@@ -20,12 +21,15 @@ from cgtproxy.errors import CgtproxyError, ExitCode
 from cgtproxy.notify import Notifier
 from cgtproxy.proxy.checks import Checker
 from cgtproxy.proxy.reactor import Reactor
-from cgtproxy.proxy.sockets import FAMILIES, Socket, has_family, listen
+from cgtproxy.proxy.sockets import FAMILIES, Socket, has_family, listen, listen_datagrams
 from cgtproxy.proxy.upstream import Health, remote, with_secrets
 from cgtproxy.proxy.worker import DRAIN, Inlets, Worker
 
 FIRST_DELAY, LONGEST_DELAY = 0.05, 5.0  # seconds before a worker is replaced
 SETTLED = 10.0  # seconds a worker must live to count as healthy
+
+Maker: TypeAlias = Callable[[int, int, int], Socket]
+Kind: TypeAlias = tuple[Maker, int, int]  # listen or listen_datagrams, family, port
 
 log = logging.getLogger("cgtproxy")
 
@@ -41,7 +45,7 @@ class Supervisor:
         self._load = load
         self._loop = Reactor()
         self._notifier = Notifier()
-        self._sockets: dict[tuple[int, int], list[Socket]] = {}  # by family and port
+        self._sockets: dict[Kind, list[Socket]] = {}
         self._workers: dict[int, int] = {}  # pid → number
         self._draining: set[int] = set()
         self._delay = FIRST_DELAY
@@ -93,27 +97,36 @@ class Supervisor:
         """Make the sockets that are missing, and close those that are not wanted any more."""
         ports = [tproxy.port for tproxy in self._config.tproxies if tproxy.server]
         families = [family for family in FAMILIES if has_family(family)]
-        wanted = {(family, port) for port in ports for family in families}
-        mark = self._config.workers.mark
-        made = {
-            (family, port): [listen(family, port, mark) for _ in range(self._count)]
-            for family, port in wanted - self._sockets.keys()
+        wanted = {
+            (make, family, port)
+            for make in (listen, listen_datagrams)
+            for family in families
+            for port in ports
         }
+        made = {key: self._fill(key, []) for key in wanted - self._sockets.keys()}
         for key in self._sockets.keys() - wanted:
             for sock in self._sockets.pop(key):
                 sock.close()
+        for key, socks in self._sockets.items():
+            self._fill(key, socks)
         self._sockets |= made
-        for (family, port), socks in self._sockets.items():
-            socks += [listen(family, port, mark) for _ in range(self._count - len(socks))]
-            for sock in socks[self._count :]:
-                sock.close()
-            del socks[self._count :]
+
+    def _fill(self, key: Kind, socks: list[Socket]) -> list[Socket]:
+        """One socket for each worker."""
+        make, family, port = key
+        while len(socks) < self._count:
+            socks.append(make(family, port, self._config.workers.mark))
+        while len(socks) > self._count:
+            socks.pop().close()
+        return socks
 
     def _inlets(self, number: int) -> Mapping[str, Inlets]:
+        def of(wanted: Maker, port: int) -> list[Socket]:
+            found = self._sockets.items()
+            return [s[number] for (make, _, p), s in found if (make, p) == (wanted, port)]
+
         return {
-            tproxy.name: Inlets(
-                [s[number] for (_, port), s in self._sockets.items() if port == tproxy.port]
-            )
+            tproxy.name: Inlets(of(listen, tproxy.port), of(listen_datagrams, tproxy.port))
             for tproxy in self._config.tproxies
             if tproxy.server
         }

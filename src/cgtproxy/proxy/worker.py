@@ -19,6 +19,9 @@ from cgtproxy.proxy.reactor import Deadlines, Reactor
 from cgtproxy.proxy.relay.tcp import Relays
 from cgtproxy.proxy.sockets import Socket
 from cgtproxy.proxy.throttle import Throttle
+from cgtproxy.proxy.udp.listener import DatagramListener
+from cgtproxy.proxy.udp.opener import UdpOpener
+from cgtproxy.proxy.udp.sessions import Sessions
 from cgtproxy.proxy.upstream import Choice, Health, Target
 
 DRAIN = signal.SIGUSR1
@@ -30,6 +33,7 @@ class Inlets(NamedTuple):
     """The sockets of one process on which one TPROXY's traffic comes in."""
 
     streams: Sequence[Socket]
+    datagrams: Sequence[Socket]
 
 
 class Worker:
@@ -48,10 +52,11 @@ class Worker:
         self._throttle = Throttle()
         self._relays = Relays(self._reactor, config.workers)
         self._connecting = Deadlines(reactor, config.workers.connect_timeout)
+        self._sessions = Sessions(reactor, config.workers, self._throttle)
         mark = config.workers.mark
         self._dialer = Dialer(reactor, self._connecting, mark, targets)
         self._direct = Direct(self._relays, self._connecting, mark, self._throttle)
-        self._listeners: list[Listener] = []
+        self._listeners: list[Listener | DatagramListener] = []
         for tproxy in config.tproxies:
             if tproxy.server:
                 self._serve(tproxy, inlets[tproxy.name])
@@ -73,6 +78,10 @@ class Worker:
         opener = UpstreamOpener(choice, self._dialer, self._direct, self._relays, self._throttle)
         for sock in inlets.streams:
             self._listeners.append(Listener(sock, gate, opener, self._relays, self._throttle))
+        if not tproxy.no_udp:
+            way = UdpOpener(tproxy.server, choice, self._dialer, gate, self._sessions)
+            for sock in inlets.datagrams:
+                self._listeners.append(DatagramListener(sock, way.open, self._sessions))
 
     def _drain(self) -> None:
         for listener in self._listeners:
@@ -81,7 +90,7 @@ class Worker:
         self._stop_when_done()
 
     def _stop_when_done(self) -> None:
-        if self._relays.open or self._relays.opening or self._connecting:
+        if self._relays.open or self._relays.opening or self._connecting or self._sessions.open:
             self._reactor.after(1.0, self._stop_when_done)
         else:
             self._reactor.stop()

@@ -1,0 +1,1 @@
+"""UDP: sessions of clients, and what carries their datagrams."""

@@ -1,0 +1,43 @@
+"""Which way the datagrams of a new client go."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+from cgtproxy.config.model import Server
+from cgtproxy.proxy.dial import Dialer
+from cgtproxy.proxy.sockets import Address
+from cgtproxy.proxy.udp.direct import DirectSession
+from cgtproxy.proxy.udp.listener import DatagramGate
+from cgtproxy.proxy.udp.sessions import Session, Sessions
+from cgtproxy.proxy.udp.socks import SocksSession
+from cgtproxy.proxy.upstream import Choice
+
+
+class UdpOpener:
+    def __init__(
+        self,
+        server: Server,
+        choice: Choice,
+        dialer: Dialer,
+        gate: DatagramGate,
+        sessions: Sessions,
+    ) -> None:
+        self._server = server
+        self._choice = choice
+        self._dialer = dialer
+        self._gate = gate
+        self._sessions = sessions
+
+    def open(self, family: int, client: Address) -> Session | None:
+        """None where the client's datagrams are dropped. Raises OSError."""
+        candidates = self._choice.candidates()
+        first = candidates[0]
+        if first.scheme == "socks5":
+            alike = list(takewhile(lambda upstream: upstream.scheme == "socks5", candidates))
+            return SocksSession(
+                self._sessions, self._gate, family, client, self._dialer, self._choice, alike
+            )
+        if first.scheme == "direct" or (first.host and self._server.udp == "direct"):
+            return DirectSession(self._sessions, self._gate, family, client)
+        return None
