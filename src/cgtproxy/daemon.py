@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cgtproxy import __version__, lock
+from cgtproxy.child import Child
 from cgtproxy.config import Parsed
 from cgtproxy.engine.engine import Engine
 from cgtproxy.errors import CgtproxyError
@@ -17,12 +18,14 @@ log = logging.getLogger("cgtproxy")
 
 
 class Daemon:
-    """`load` reads the configuration, at the start and at each SIGHUP."""
+    """`load` reads the configuration, at the start and at each SIGHUP; `server` runs the
+    built-in TPROXY server."""
 
-    def __init__(self, load: Callable[[], Parsed]) -> None:
+    def __init__(self, load: Callable[[], Parsed], server: Sequence[str]) -> None:
         self._load = load
         self._loop = Loop()
         self._notifier = Notifier()
+        self._child = Child(self._loop, server, self._settled)
         self._handing_over = False
 
     def run(self) -> None:
@@ -43,12 +46,15 @@ class Daemon:
         self._loop.on_signal(signal.SIGQUIT, self._hand_over)
         self._engine = Engine(parsed.config, self._loop, self._notifier.status)
         self._engine.start()
+        if parsed.config.served:
+            self._child.want(True)
         log.info("cgtproxy %s: %s", __version__, self._engine.status())
-        self._notifier.ready(self._engine.status())
+        self._settled()
         if self._notifier.watchdog_seconds:
             self._watchdog()
         self._loop.run()
         self._notifier.stopping()
+        self._child.stop()
         if self._handing_over:
             log.info("stopped, the rules stay for the next instance")
             return
@@ -68,8 +74,14 @@ class Daemon:
         except CgtproxyError as error:
             log.error("not reloaded, the old configuration stays in force: %s", error)
         else:
+            self._child.want(parsed.config.served)
             log.info("reloaded: %s", self._engine.status())
-        self._notifier.ready(self._engine.status())
+        self._settled()
+
+    def _settled(self) -> None:
+        """Ready, when the server is."""
+        if self._child.settled:
+            self._notifier.ready(self._engine.status())
 
     def _watchdog(self) -> None:
         assert self._notifier.watchdog_seconds is not None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+
 import pytest
 
 import bed
@@ -56,3 +60,39 @@ def test_udp_directly(start, cgroup):
                 assert {outcome.by for outcome in answers} == {"origin"}
                 assert len({outcome.peer for outcome in answers}) == 1
         assert "WARNING" not in server.output
+
+
+def test_supervised_by_the_daemon(cgroup):
+    with bed.Daemon(config()) as daemon:
+        app = cgroup("app")
+        assert bed.paths(app) == bed.everywhere("origin")
+        daemon.wait_line("workers serve built-in on port 10005 to direct://")
+        daemon.reload(config("drop://"))
+        assert bed.paths(app, timeout=1) == {
+            **dict.fromkeys(("tcp4", "tcp6"), "reset"),
+            **dict.fromkeys(("udp4", "udp6"), "timeout"),
+        }
+        known = len(daemon.lines)
+        tproxies = {"built-in": {"port": PORT, "mark": 3005}}
+        daemon.reload(bed.config({"^/app": "built-in"}, tproxies=tproxies))
+        assert bed.paths(app, timeout=1)["tcp4"] == "refused"
+        daemon.reload(config())
+        daemon.wait_line("workers serve", since=known)
+        assert bed.paths(app) == bed.everywhere("origin")
+
+
+def processes(daemon):
+    """The process ids below the daemon's: the server's, and those of its workers."""
+    found = subprocess.run(["pgrep", "-P", str(daemon.pid)], capture_output=True, text=True)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def test_a_killed_server_is_started_again(cgroup):
+    with bed.Daemon(config()) as daemon:
+        app = cgroup("app")
+        (server,) = processes(daemon)
+        os.kill(server, signal.SIGKILL)
+        daemon.wait_line("the built-in server ended")
+        known = len(daemon.lines)
+        daemon.wait_line("workers serve", since=known - 3)
+        bed.wait_until(lambda: bed.paths(app) == bed.everywhere("origin"), "service again")

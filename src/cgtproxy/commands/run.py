@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 
 from cgtproxy import logs
 from cgtproxy.commands.source import load
@@ -28,5 +29,6 @@ def run(config: str | None, level_name: str | None) -> int:
     # A cgroup refers to its parent and back: 100,000 of them would be traced again and again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    Daemon(lambda: load(config)).run()
+    server = [sys.executable, "-m", "cgtproxy", "proxy"]
+    Daemon(lambda: load(config), [*server, "-c", config] if config else server).run()
     return 0

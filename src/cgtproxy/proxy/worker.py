@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import os
 import resource
 import signal
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from cgtproxy.config.model import Config, Tproxy, Upstream
@@ -101,6 +103,10 @@ def tune() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # The daemon's privileges over other processes are not for carrying data.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("0")
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     # Connections break their cycles by hand; the collector would trace all of them in vain.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
