@@ -38,7 +38,7 @@ def test_all_keys() -> None:
 def test_workers() -> None:
     keys = "{mark: 5, count: 3, connect-timeout: 1, idle-timeout: 2, udp-timeout: 4, pipes: 0}"
     assert parse(f"{HEAD}workers: {keys}", "f").config.workers == Workers(5, 3, 1, 2, 4, pipes=0)
-    assert parse(HEAD, "f").config.workers == Workers()
+    assert parse(HEAD, "f").config.limits == Workers()
 
 
 @pytest.mark.parametrize(
@@ -114,3 +114,10 @@ def test_the_servers_own_mark_must_not_redirect(workers: str) -> None:
     tproxies = "tproxies:\n  t: {port: 1, mark: 713, upstream: direct://}\n"
     with pytest.raises(ConfigError, match=r"713 is the mark of tproxies\.t on line"):
         parse(HEAD + workers + tproxies, "f")
+
+
+def test_the_servers_own_mark() -> None:
+    tproxy = "tproxies:\n  t: {port: 1, mark: 1}\n"
+    assert parse(HEAD + tproxy, "f").config.own_mark is None
+    assert parse(HEAD + tproxy + "workers: {}\n", "f").config.own_mark == 713
+    assert parse(HEAD + tproxy[:-2] + ", upstream: direct://}", "f").config.own_mark == 713

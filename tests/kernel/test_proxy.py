@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,18 +15,31 @@ import bed
 PORT = 10005
 
 
-def config(upstream="direct://", rules=None, **keys):
+def config(upstream="direct://", rules=None, *, bypass=("127.0.0.0/8", "::1"), **keys):
     workers = keys.pop("workers", {"count": 2})
     tproxies = {"built-in": {"port": PORT, "mark": 3005, "upstream": upstream, **keys}}
-    return bed.config(rules or {"^/app": "built-in"}, tproxies=tproxies, workers=workers)
+    rules = rules or {"^/app": "built-in"}
+    return bed.config(rules, tproxies=tproxies, workers=workers, bypass=bypass)
+
+
+def rules_alone(text):
+    """The same configuration for a manager that starts no server."""
+    document = json.loads(text)
+    del document["tproxies"]["built-in"]["upstream"]
+    return json.dumps(document)
 
 
 @pytest.fixture
 def start():
-    """Starts the server alone with a configuration."""
+    """Starts the server, by hand, beside a manager."""
 
+    @contextmanager
     def started(text, **options):
-        return bed.Daemon(text, program=("-m", "cgtproxy", "proxy"), **options)
+        with (
+            bed.Daemon(text, program=("-m", "cgtproxy", "proxy"), **options) as server,
+            bed.Daemon(rules_alone(text)),
+        ):
+            yield server
 
     return started
 
@@ -35,14 +50,14 @@ def tcp(port=80, **hosts):
 
 def test_direct_keeps_the_original_destination(start, cgroup):
     text = config()
-    with start(text), bed.Daemon(text):
+    with start(text):
         for flow, outcome in bed.probe(cgroup("app"), *tcp(443)).items():
             assert (outcome.by, outcome.local) == ("origin", (flow.host, 443))
 
 
 def test_a_catch_all_does_not_send_the_server_to_itself(start, cgroup):
     text = config(rules={".": "built-in"})
-    with start(text) as server, bed.Daemon(text):
+    with start(text) as server:
         seen = bed.probe(cgroup("app"), *tcp())
         assert {outcome.by for outcome in seen.values()} == {"origin"}
         assert "refused" not in server.output
@@ -50,7 +65,7 @@ def test_a_catch_all_does_not_send_the_server_to_itself(start, cgroup):
 
 def test_udp_directly(start, cgroup):
     text = config()
-    with start(text) as server, bed.Daemon(text):
+    with start(text) as server:
         for flow, outcome in bed.probe(cgroup("app"), *bed.flows(443)).items():
             assert (flow, outcome.by, outcome.local) == (flow, "origin", (flow.host, 443))
         app = cgroup("talk")

@@ -49,7 +49,7 @@ SERVERS: dict[str, tuple[Callable[[bed.Cgroup, Path], Upstream], str]] = {
 def test_tcp_through(name, start, cgroup, tmp_path):
     make, url = SERVERS[name]
     text = config(url.replace("CA", str(tmp_path / "cert.pem")))
-    with make(cgroup("upstream"), tmp_path) as server, start(text), bed.Daemon(text):
+    with make(cgroup("upstream"), tmp_path) as server, start(text):
         app = cgroup("app")
         for flow, outcome in bed.probe(app, *tcp(443)).items():
             assert (flow, outcome.by, outcome.local) == (flow, "origin", (flow.host, 443))
@@ -67,7 +67,6 @@ def test_a_wrong_password_is_told(start, cgroup):
     with (
         upstreams.microsocks(cgroup("upstream"), login=True),
         start(text) as server,
-        bed.Daemon(text),
     ):
         server.wait_line(f"socks5://{ADDRESS} is down: the server refuses the user")
         assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {"reset"}
@@ -76,7 +75,7 @@ def test_a_wrong_password_is_told(start, cgroup):
 
 def test_a_certificate_that_is_not_trusted(start, cgroup, tmp_path):
     text = config(f"https://{ADDRESS}")
-    with https(cgroup("upstream"), tmp_path), start(text) as server, bed.Daemon(text):
+    with https(cgroup("upstream"), tmp_path), start(text) as server:
         server.wait_line("is down: self-signed certificate")
         assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {"reset"}
 
@@ -92,7 +91,6 @@ def test_passwords_in_files_and_credentials(start, cgroup, tmp_path):
         with (
             upstreams.microsocks(cgroup("upstream-" + option[:12]), login=True),
             start(text, env=env),
-            bed.Daemon(text),
         ):
             seen = bed.probe(cgroup("app-" + option[:12]), *tcp())
             assert {outcome.by for outcome in seen.values()} == {"origin"}
@@ -100,7 +98,7 @@ def test_passwords_in_files_and_credentials(start, cgroup, tmp_path):
 
 def test_drop(start, cgroup):
     text = config("drop://")
-    with start(text), bed.Daemon(text):
+    with start(text):
         assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {"reset"}
 
 
@@ -110,7 +108,6 @@ def test_fail_over_and_back(start, cgroup):
     with (
         upstreams.microsocks(cgroup("second"), port=1081) as other,
         start(text) as server,
-        bed.Daemon(text),
     ):
         app = cgroup("app")
         server.wait_line(f"{first} is down")
@@ -129,7 +126,6 @@ def test_round_robin(start, cgroup):
         upstreams.microsocks(cgroup("first")) as one,
         upstreams.microsocks(cgroup("second"), port=1081) as two,
         start(text),
-        bed.Daemon(text),
     ):
         app = cgroup("app")
         for _ in range(2):
@@ -140,7 +136,7 @@ def test_round_robin(start, cgroup):
 @pytest.mark.parametrize(("on_down", "by"), [("drop", "reset"), ("direct", "origin")])
 def test_all_upstreams_down(start, cgroup, on_down, by):
     text = config(["socks5://127.0.0.1:1", "http://127.0.0.1:2"], **{"on-down": on_down})
-    with start(text), bed.Daemon(text):
+    with start(text):
         assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {by}
 
 
@@ -148,7 +144,7 @@ def test_all_upstreams_down(start, cgroup, on_down, by):
 def test_udp_through(name, start, cgroup, tmp_path):
     make, url = SERVERS[name]
     text = config(url)
-    with make(cgroup("upstream"), tmp_path), start(text) as server, bed.Daemon(text):
+    with make(cgroup("upstream"), tmp_path), start(text) as server:
         for flow in bed.flows():
             with bed.Conversation(cgroup("app-" + flow.name), flow) as talk:
                 answers = [outcome for _ in range(10) for outcome in talk.ask(5)]
@@ -161,14 +157,14 @@ def test_udp_through(name, start, cgroup, tmp_path):
 @pytest.mark.parametrize(("udp", "by"), [("drop", "timeout"), ("direct", "origin")])
 def test_udp_beside_an_http_upstream(start, cgroup, udp, by):
     text = config("http://127.0.0.1:1", udp=udp)
-    with start(text), bed.Daemon(text):
+    with start(text):
         seen = bed.paths(cgroup("app"), timeout=1)
         assert seen == {"tcp4": "reset", "tcp6": "reset", "udp4": by, "udp6": by}
 
 
 def test_a_socks_server_without_udp_is_told_of(start, cgroup):
     text = config(f"socks5://{ADDRESS}")
-    with upstreams.microsocks(cgroup("upstream")), start(text) as server, bed.Daemon(text):
+    with upstreams.microsocks(cgroup("upstream")), start(text) as server:
         seen = bed.paths(cgroup("app"), timeout=1)
         assert seen == {**bed.everywhere("origin"), "udp4": "timeout", "udp6": "timeout"}
         server.wait_line("carries no UDP: command not supported")

@@ -38,9 +38,9 @@ def check_references(root: Value, report: Report) -> None:
 def _check_own_mark(root: Value, marks: dict[int, Place], report: Report) -> None:
     """The built-in server's sockets must not have the mark that redirects to it."""
     tproxies = root.data["tproxies"].data if "tproxies" in root.data else {}
-    if not any("upstream" in tproxy.data for tproxy in tproxies.values()):
-        return
     workers = root.data.get("workers")
+    if not workers and not any("upstream" in tproxy.data for tproxy in tproxies.values()):
+        return
     mark = workers.data.get("mark") if workers else Value(DEFAULT_WORKERS.mark, root.place)
     if mark and mark.data in marks:
         first = marks[mark.data]

@@ -122,9 +122,19 @@ class Config:
     bypass: tuple[Network, ...] = ()
     tproxies: tuple[Tproxy, ...] = ()
     rules: tuple[Rule, ...] = ()
-    workers: Workers = DEFAULT_WORKERS
+    workers: Workers | None = None
 
     @property
     def served(self) -> bool:
         """Whether the built-in server has anything to do."""
         return any(tproxy.server for tproxy in self.tproxies)
+
+    @property
+    def limits(self) -> Workers:
+        return self.workers or DEFAULT_WORKERS
+
+    @property
+    def own_mark(self) -> int | None:
+        """The mark of the built-in server's sockets, where there is one: ours or, with `workers`
+        in the file, one that was started by hand."""
+        return self.limits.mark if self.served or self.workers else None

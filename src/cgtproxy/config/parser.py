@@ -65,7 +65,7 @@ def _config(root: Value) -> Config:
         bypass=tuple(data.get("bypass", ())),
         tproxies=tuple(_tproxy(name, keys) for name, keys in data.get("tproxies", {}).items()),
         rules=tuple(Rule(_plain(r)["match"], _target(_plain(r)), r.place.line) for r in rules),
-        workers=_workers(data.get("workers", {})),
+        workers=_workers(data["workers"]) if "workers" in data else None,
     )
 
 

@@ -117,9 +117,9 @@ def _output(plan: Plan) -> list[Chain]:
         (nft.ct_reply(), nft.RETURN),
         (nft.protocol_not_in(PROTOCOL_SET), nft.RETURN),
     ]
-    if plan.config.served:
+    if own_mark := plan.config.own_mark:
         # The built-in server's own sockets, wherever it was started: it must not serve itself.
-        rules.append((nft.mark_is(plan.config.workers.mark), nft.RETURN))
+        rules.append((nft.mark_is(own_mark), nft.RETURN))
     rules += [
         (nft.port(DNS_PORT), nft.destination_loopback(version), decide)
         for version in VERSIONS

@@ -28,8 +28,8 @@ class Checker:
         self._on_moved = on_moved
         self._stopped = False
         self.targets = look_up(remote(config))
-        deadlines = Deadlines(reactor, config.workers.connect_timeout)
-        self._dialer = Dialer(reactor, deadlines, config.workers.mark, self.targets)
+        deadlines = Deadlines(reactor, config.limits.connect_timeout)
+        self._dialer = Dialer(reactor, deadlines, config.limits.mark, self.targets)
         self._intervals = _intervals(config)
 
     def start(self) -> None:

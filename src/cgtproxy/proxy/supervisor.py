@@ -72,7 +72,7 @@ class Supervisor:
 
     @property
     def _count(self) -> int:
-        return self._config.workers.count or len(os.sched_getaffinity(0))
+        return self._config.limits.count or len(os.sched_getaffinity(0))
 
     def _status(self) -> str:
         served = ", ".join(
@@ -115,7 +115,7 @@ class Supervisor:
         """One socket for each worker."""
         make, family, port = key
         while len(socks) < self._count:
-            socks.append(make(family, port, self._config.workers.mark))
+            socks.append(make(family, port, self._config.limits.mark))
         while len(socks) > self._count:
             socks.pop().close()
         return socks

@@ -52,10 +52,10 @@ class Worker:
         self._health = health
         self._reactor = reactor = Reactor()
         self._throttle = Throttle()
-        self._relays = Relays(self._reactor, config.workers)
-        self._connecting = Deadlines(reactor, config.workers.connect_timeout)
-        self._sessions = Sessions(reactor, config.workers, self._throttle)
-        mark = config.workers.mark
+        self._relays = Relays(self._reactor, config.limits)
+        self._connecting = Deadlines(reactor, config.limits.connect_timeout)
+        self._sessions = Sessions(reactor, config.limits, self._throttle)
+        mark = config.limits.mark
         self._dialer = Dialer(reactor, self._connecting, mark, targets)
         self._direct = Direct(self._relays, self._connecting, mark, self._throttle)
         self._listeners: list[Listener | DatagramListener] = []

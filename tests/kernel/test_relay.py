@@ -1,0 +1,270 @@
+"""What goes in comes out: bytes, ends and resets, through the built-in server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import bed
+from bed import transfers, upstreams
+from bed.transfers import transfer
+from kernel.test_proxy import config, processes, start, tcp
+
+__all__ = ["start"]
+
+SOCKS5 = f"socks5://127.0.0.1:{upstreams.PORT}"
+SIZES = st.sampled_from([0, 1, 100, 65535, 65536, 65537, 300_000, 5_000_000]) | st.integers(
+    0, 200_000
+)
+
+
+def some_transfers(*ends):
+    each = st.builds(
+        transfer,
+        up=SIZES,
+        down=SIZES,
+        piece=st.sampled_from([100, 1448, 16384, 65536, 1 << 20]),
+        reader=st.sampled_from([0, 0, 4096]),
+        end=st.sampled_from(ends),
+    )
+    return st.lists(each, min_size=1, max_size=8)
+
+
+@pytest.fixture
+def server():
+    with transfers.TransferServer() as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("upstream", "keys", "ends"),
+    [
+        ("direct://", {}, ["fin", "fin", "reset"]),
+        ("direct://", {"workers": {"count": 1, "pipes": 1}}, ["fin", "fin", "reset"]),
+        (SOCKS5, {}, ["fin"]),  # sing-box ends all connections by FIN
+    ],
+    ids=["direct", "one-pipe", "socks5"],
+)
+def test_bytes_arrive_as_sent(start, cgroup, server, tmp_path, upstream, keys, ends):
+    text = config(upstream, **keys)
+    app = cgroup("app")
+    with upstreams.sing_box(cgroup("upstream"), tmp_path, "socks"), start(text) as proxy:
+
+        @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @given(some_transfers(*ends), st.booleans())
+        def check(plan, six):
+            known = len(server.lines)
+            done = transfers.run(app, bed.REMOTE6 if six else bed.REMOTE4, plan)
+            assert done == ["ok"] * len(plan)
+            bed.wait_until(lambda: len(server.lines) - known == len(plan), "all ends")
+            ends = sorted(server.lines[known:])
+            wanted = sorted({"fin": "received", "reset": "reset"}[t["end"]] for t in plan)
+            assert ends == wanted
+
+        check()
+        assert "Traceback" not in proxy.output
+
+
+@pytest.mark.parametrize("upstream", ["direct://", SOCKS5])
+def test_a_crowd(start, cgroup, server, tmp_path, upstream):
+    text = config(upstream)
+    with upstreams.sing_box(cgroup("upstream"), tmp_path, "socks"), start(text):
+        plan = [transfer(1000 * number, 100_000, 1000) for number in range(200)]
+        assert transfers.run(cgroup("app"), bed.REMOTE4, plan) == ["ok"] * 200
+
+
+END = """
+import socket, sys
+kind = sys.argv[1]
+with socket.create_connection(("192.0.2.7", 7001), 10) as sock:
+    sock.sendall(b"x")
+    try:
+        data = sock.recv(10)
+        print("fin" if not data else data)
+    except ConnectionResetError:
+        print("reset")
+"""
+ENDING = """
+import socket, struct, sys
+listener = socket.create_server(("0.0.0.0", 7001))
+print("ready", flush=True)
+while True:
+    sock, _ = listener.accept()
+    sock.recv(10)
+    if sys.argv[1] == "reset":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+"""
+
+
+@pytest.mark.parametrize("how", ["fin", "reset"])
+def test_the_far_ends_end_is_passed_on(start, cgroup, how):
+    text = config()
+    far = bed.Program([*bed.OUTSIDE, sys.executable, "-c", ENDING, how])
+    with start(text), far:
+        far.wait_line("^ready$")
+        near = cgroup("app").spawn([sys.executable, "-c", END, how], stdout=subprocess.PIPE)
+        assert near.communicate(timeout=20)[0].decode().strip() == how
+
+
+def test_a_refused_connection_is_reset(start, cgroup):
+    text = config()
+    with start(text):
+        seen = bed.probe(cgroup("app"), *tcp(9))
+        assert {outcome.by for outcome in seen.values()} == {"reset"}
+
+
+def test_a_connection_that_nobody_answers_times_out(start, cgroup):
+    silent = "192.0.2.99"
+    bed.run("ip", "route", "add", "blackhole", silent)
+    bed.run("ip", "route", "replace", silent, "via", bed.ORIGIN4)
+    bed.run(*bed.OUTSIDE, "ip", "route", "add", "blackhole", silent)
+    text = config(workers={"connect-timeout": 1, "count": 1})
+    try:
+        with start(text):
+            (outcome,) = bed.probe(cgroup("app"), bed.Flow("tcp", silent, 80), timeout=10).values()
+            assert outcome.by == "reset"
+    finally:
+        bed.run(*bed.OUTSIDE, "ip", "route", "del", "blackhole", silent)
+        bed.run("ip", "route", "del", silent)
+
+
+IDLER = """
+import socket
+with socket.create_connection(("192.0.2.7", 80), 10) as sock:
+    sock.settimeout(30)
+    sock.sendall(b"who\\n")
+    sock.recv(1000)
+    try:
+        sock.recv(1000)
+    except ConnectionResetError:
+        print("reset")
+"""
+
+
+def test_an_idle_connection_ends(start, cgroup):
+    with start(config(workers={"idle-timeout": 1, "count": 1})):
+        idler = cgroup("app").spawn([sys.executable, "-c", IDLER], stdout=subprocess.PIPE)
+        assert idler.communicate(timeout=40)[0] == b"reset\n"
+
+
+def test_a_direct_connection_to_the_port_is_refused(start):
+    with start(config()) as server:
+        for host in ("127.0.0.1", bed.HOST4, "::1", bed.HOST6):
+            with (
+                pytest.raises(ConnectionResetError),
+                socket.create_connection((host, 10005), 5) as sock,
+            ):
+                sock.recv(10)
+        server.wait_line("refused, it would go to")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", bed.HOST4])
+def test_the_server_and_loopback_are_no_destinations(start, cgroup, host):
+    text = config(bypass=[])
+    with start(text) as server:
+        (outcome,) = bed.probe(cgroup("app"), bed.Flow("tcp", host, 10005)).values()
+        assert outcome.by == "reset"
+        server.wait_line("refused, it would go to")
+        bed.probe(cgroup("app-udp"), bed.Flow("udp", host, 10005), timeout=1)
+
+
+def test_a_killed_worker_ends_only_its_own(start, cgroup):
+    text = config(workers={"count": 3})
+    with start(text) as server:
+        app = cgroup("app")
+        talks = [bed.Conversation(app, bed.Flow("tcp", bed.REMOTE4, 80)).start() for _ in range(12)]
+        assert {talk.ask()[0].by for talk in talks} == {"origin"}
+        os.kill(processes(server)[0], signal.SIGKILL)
+        server.wait_line("ended .SIGKILL., starting another")
+        assert {o.by for o in bed.probe(app, *bed.flows()).values()} == {"origin"}
+        after = [talk.ask()[0].by for talk in talks]
+        assert "origin" in after
+        assert after.count("origin") < len(after)
+        for talk in talks:
+            talk.stop()
+
+
+def test_workers_killed_under_load(start, cgroup):
+    text = config(workers={"count": 2})
+    with start(text) as server:
+        with bed.Prober(cgroup("app"), *bed.flows(), interval=0.005) as prober:
+            prober.wait_rounds(20)
+            for _ in range(3):
+                known = len(server.lines)
+                os.kill(processes(server)[0], signal.SIGKILL)
+                server.wait_line("starting another", since=known)
+                prober.wait_rounds(20)
+        by = [record.outcome.by for record in prober.records if record.flow.protocol == "tcp"]
+        assert by.count("origin") > len(by) * 0.8
+        assert set(by) <= {"origin", "reset", "closed"}
+
+
+def test_a_reload_keeps_connections(start, cgroup):
+    with start(config()) as server:
+        app = cgroup("app")
+        with bed.Conversation(app, bed.Flow("tcp", bed.REMOTE4, 80)) as talk:
+            assert talk.ask()[0].by == "origin"
+            server.reload(config("drop://"))
+            assert {o.by for o in bed.probe(app, *tcp()).values()} == {"reset"}
+            assert talk.ask(3)[2].by == "origin"
+
+
+def test_no_connection_is_lost_in_reloads(start, cgroup):
+    text = config()
+    with start(text) as server:
+        with bed.Prober(cgroup("app"), *tcp(), interval=0.005) as prober:
+            for _ in range(5):
+                prober.wait_rounds(5)
+                server.reload()
+            prober.wait_rounds(5)
+        assert {record.outcome.by for record in prober.records} == {"origin"}
+
+
+def test_an_upstream_restarted_under_load(start, cgroup):
+    text = config(SOCKS5, **{"health-check": 1})
+    with start(text):
+        with bed.Prober(cgroup("app"), *tcp(), interval=0.01) as prober:
+            for number in range(3):
+                with upstreams.microsocks(cgroup(f"upstream{number}")):
+                    bed.wait_until(
+                        lambda: prober.wait_rounds()[-1].outcome.by == "origin", "service"
+                    )
+                prober.wait_rounds(3)
+        assert {record.outcome.by for record in prober.records} <= {"origin", "reset", "closed"}
+
+
+CROWD = """
+import contextlib, signal, socket
+held = []
+for _ in range(40):
+    with contextlib.suppress(OSError):
+        held.append(socket.create_connection(("192.0.2.7", 80), 1))
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize(
+    ("limits", "line"),
+    [
+        ({"connections": 5}, r"accepting no connections for now: 5 connections are open"),
+        ({}, r"Too many open files|no socket"),
+    ],
+    ids=["connections", "descriptors"],
+)
+def test_limits_are_survived(start, cgroup, limits, line):
+    text = config(workers={"count": 1, **limits})
+    wrapper = [] if limits else ["prlimit", "--nofile=40:40"]
+    with start(text, wrapper=wrapper) as server:
+        app = cgroup("app")
+        flow = bed.Flow("tcp", bed.REMOTE4, 80)
+        with bed.Program([sys.executable, "-c", CROWD], cgroup=app):
+            server.wait_line(line)
+        bed.wait_until(lambda: bed.probe(app, flow)[flow].by == "origin", "service again")
