@@ -40,6 +40,11 @@ class Reactor(Loop):
         self.handlers[fd] = handler
         self._epoll.register(fd, _EVERYTHING)
 
+    def register_datagrams(self, fd: int, handler: Handler) -> None:
+        """As register(), but not told when it can be written to: after each datagram, that is."""
+        self.handlers[fd] = handler
+        self._epoll.register(fd, EPOLLIN | EPOLLET)
+
     def forget(self, fd: int) -> None:
         """Before a registered descriptor is closed, which takes it out of epoll."""
         self.handlers.pop(fd, None)

@@ -36,7 +36,7 @@ class DirectSession:
         self.sock = datagrams(family, sessions.mark)
         self._gate = gate
         self._ways: dict[bytes, _Way] = {}
-        sessions.reactor.register(self.sock.fileno(), self._on_event)
+        sessions.reactor.register_datagrams(self.sock.fileno(), self._on_event)
 
     def forward(self, sockaddr: bytes, data: memoryview) -> None:
         self.idle = 0
@@ -129,8 +129,8 @@ class _Way:
             sessions.no_socket(error)
             return
         self.inner, self.outer = inner, outer
-        sessions.reactor.register(inner.fileno(), self._on_inner)
-        sessions.reactor.register(outer.fileno(), self._on_outer)
+        sessions.reactor.register_datagrams(inner.fileno(), self._on_inner)
+        sessions.reactor.register_datagrams(outer.fileno(), self._on_outer)
 
     def _on_inner(self, mask: int) -> None:
         assert self.inner

@@ -113,7 +113,7 @@ class SocksSession:
             self.close()
             return
         self.sessions.reactor.handlers[self._control.fileno()] = self._on_control
-        self.sessions.reactor.register(self.relay.fileno(), self._on_relay)
+        self.sessions.reactor.register_datagrams(self.relay.fileno(), self._on_relay)
         for way, data in self._waiting:
             way.send(memoryview(data))
         self._waiting.clear()
@@ -230,7 +230,7 @@ class _Way:
             inner.close()
             return
         self.inner = inner
-        session.sessions.reactor.register(inner.fileno(), self._on_inner)
+        session.sessions.reactor.register_datagrams(inner.fileno(), self._on_inner)
 
     def _on_inner(self, _: int) -> None:
         session = self.session

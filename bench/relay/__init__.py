@@ -1,0 +1,1 @@
+"""The built-in TPROXY server beside others, over real TPROXY traffic."""

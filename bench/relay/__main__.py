@@ -1,0 +1,137 @@
+"""bench/run relay: medians, and ratios to the best peer of the same run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from statistics import median
+
+import bed
+
+from .candidates import CANDIDATES, SOCKS
+from .world import CLIENTS, World
+
+Values = dict[str, float | None]
+UP = {"more": max, "less": min}
+# What is measured, which is better, and the ratio to the best peer that is to be reached.
+FIGURES = {
+    "1 stream up, Gbit/s": ("more", 0.90),
+    "CPU s/GB": ("less", 1.0),
+    "8 streams down, Gbit/s": ("more", 0.90),
+    "closing/s, 32 clients": ("more", 1.2),
+    "set-up to first byte p50, µs": ("less", 0.8),
+    "set-up to first byte p99, µs": ("less", 0.8),
+    "closing/s, 500 clients": ("more", 1.2),
+    "round trip p50, µs": ("less", 1.0),
+    "round trip under bulk p50, µs": ("less", 1.0),
+    "round trip under bulk p99, µs": ("less", 0.5),
+    "UDP packets/s, 1 flow": ("more", 1.15),
+    "UDP packets/s, 200 flows": ("more", 1.15),
+    "UDP new flow p50, µs": ("less", 0.7),
+    "MB with 1,000 idle connections": ("less", 0.5),
+}
+
+
+def bulk(world: World, seconds: float) -> Values:
+    up, cpu = world.iperf(seconds, 1, down=False)
+    down, _ = world.iperf(seconds, 8, down=True)
+    return dict(zip(list(FIGURES)[:3], (up, cpu, down), strict=True))
+
+
+def closing(world: World, seconds: float) -> Values:
+    few, many = world.load("closing", seconds, 32), world.load("closing", seconds, 500)
+    one = world.load("closing", seconds, 1)
+    names = list(FIGURES)[3:7]
+    return dict(zip(names, (few["rate"], one["p50"], one["p99"], many["rate"]), strict=True))
+
+
+def trips(world: World, seconds: float) -> Values:
+    alone = world.load("rtt", seconds)
+    argv = ["iperf3", "-c", world.origin, "-t", str(seconds + 1)]
+    with world.client(argv, stdout=-3) as bulk_transfer:
+        loaded = world.load("rtt", seconds)
+        bulk_transfer.wait()
+    return dict(zip(list(FIGURES)[7:10], (alone["p50"], loaded["p50"], loaded["p99"]), strict=True))
+
+
+def datagrams(world: World, seconds: float) -> Values:
+    one, many = world.load("udp", seconds, 1), world.load("udp", seconds, 200)
+    new = world.load("udp-new", seconds)
+    return dict(zip(list(FIGURES)[10:13], (one["rate"], many["rate"], new["p50"]), strict=True))
+
+
+def memory(world: World, _: float) -> Values:
+    return {list(FIGURES)[13]: world.memory_with_idle(1000)}
+
+
+MEASUREMENTS: dict[str, Callable[[World, float], Values]] = {
+    "bulk": bulk,
+    "closing": closing,
+    "trips": trips,
+    "datagrams": datagrams,
+    "memory": memory,
+}
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    if not bed.inside():
+        sys.exit("bench: runs in the test bed only: sudo bench/run relay")
+    names: list[str | None] = [None, *(arguments.peers or CANDIDATES)]
+    if "cgtproxy" not in names:
+        names.insert(1, "cgtproxy")
+    upstream = f"socks5://127.0.0.1:{SOCKS}" if arguments.socks else "direct://"
+    print(f"Linux {os.uname().release}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n")
+    with bed.Cgroup(CLIENTS), ExitStack() as stack:
+        worlds = [
+            stack.enter_context(World(number, name, upstream))
+            for number, name in enumerate(names, 1)
+        ]
+        for what in arguments.what or MEASUREMENTS:
+            _compare(worlds, MEASUREMENTS[what], arguments.rounds, arguments.seconds)
+
+
+def _compare(
+    worlds: list[World], measure: Callable[[World, float], Values], rounds: int, seconds: float
+) -> None:
+    results: dict[str, list[Values]] = {world.name: [] for world in worlds}
+    for _ in range(rounds):
+        for world in worlds:
+            results[world.name].append(_tried(measure, world, seconds))
+    figures = next(values for values in results["cgtproxy"] if values) or {}
+    print(f"{'':34}" + "".join(f"{name:>10}" for name in results) + "     ratio  at least")
+    for figure in figures:
+        medians = {
+            name: median(v[figure] or 0 for v in values if figure in v) if any(values) else 0.0
+            for name, values in results.items()
+        }
+        better, bar = FIGURES[figure]
+        peers = [v for name, v in medians.items() if name not in ("none", "cgtproxy") and v]
+        ratio = f"{medians['cgtproxy'] / UP[better](peers):10.2f}" if peers else f"{'-':>10}"
+        row = "".join(f"{value:10.4g}" for value in medians.values())
+        print(f"{figure:34}{row}{ratio}  {'≥' if better == 'more' else '≤'} {bar}", flush=True)
+    print()
+
+
+def _tried(measure: Callable[[World, float], Values], world: World, seconds: float) -> Values:
+    try:
+        return measure(world, seconds)
+    except (ValueError, KeyError) as error:
+        print(f"{world.name} failed: {error}", flush=True)
+        return {}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench/run relay", description=__doc__)
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=", ".join(MEASUREMENTS))
+    parser.add_argument("--peers", nargs="*", help=f"of {', '.join(CANDIDATES)}")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--socks", action="store_true", help="through a SOCKS5 upstream")
+    return parser
+
+
+main()
