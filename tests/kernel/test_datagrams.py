@@ -38,6 +38,11 @@ with socket.socket(family, socket.SOCK_DGRAM) as sock:
         data = random.randbytes(size)
         sock.send(data)
         assert sock.recv(65536) == data, size
+    for _ in range(20):
+        burst = [random.randbytes(random.randrange(1400)) for _ in range(30)]
+        for data in burst:
+            sock.send(data)
+        assert sorted(sock.recv(65536) for _ in burst) == sorted(burst)
 print("ok")
 """
 # Asks one address for its own as seen there, and is then written to from two others.

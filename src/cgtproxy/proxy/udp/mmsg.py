@@ -10,9 +10,10 @@ BATCH = 64  # datagrams
 SIZE = 65536  # bytes of each; only the pages that are written to take memory
 _DONTWAIT = 0x40
 _IOVEC = struct.Struct("QQ")  # base, length
-# struct mmsghdr on LP64: name, its length, (padding), iov, iovlen, control, its length, flags, len
-_HEADER = struct.Struct("QIIQQQQiI")
-_LEN = 14  # place of msg_len, and size of a header, in 32-bit words
+# struct mmsghdr on LP64: name, its length, vectors, their number, control data, its length, flags,
+# and after that msghdr the number of bytes
+_HEADER = struct.Struct("QI4xQQQQi4xI4x")
+_LEN = 14  # the place of that number, in 32-bit words
 _WORDS = _HEADER.size // 4
 
 
@@ -30,7 +31,7 @@ class Mover:
         for number in range(BATCH):
             _IOVEC.pack_into(vectors, number * _IOVEC.size, data + number * SIZE, SIZE)
             vector = first + number * _IOVEC.size
-            _HEADER.pack_into(headers, number * _HEADER.size, 0, 0, 0, vector, 1, 0, 0, 0, 0)
+            _HEADER.pack_into(headers, number * _HEADER.size, 0, 0, vector, 1, 0, 0, 0, 0)
         # The length of each vector, and what was received in each: to be copied in one go.
         spaces = memoryview(vectors).cast("I")[2::4]
         lengths = memoryview(headers).cast("I")[_LEN::_WORDS]
