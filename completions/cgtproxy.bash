@@ -11,9 +11,9 @@ _cgtproxy() {
         --log-level) words='debug info warning error' ;;
         check) words="config permission $options" ;;
         config) words="schema $options" ;;
-        rules) words=$options ;;
+        rules | proxy) words=$options ;;
         install-service | uninstall-service) words='-h --help' ;;
-        *) words="check rules config install-service uninstall-service --version $options" ;;
+        *) words="check rules proxy config install-service uninstall-service --version $options" ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$word"))
 }

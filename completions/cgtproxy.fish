@@ -1,11 +1,12 @@
 # fish completion for cgtproxy(8)
 
-set -l commands check rules config install-service uninstall-service
+set -l commands check rules proxy config install-service uninstall-service
 set -l first "not __fish_seen_subcommand_from $commands"
 
 complete -c cgtproxy -f
 complete -c cgtproxy -n $first -a check -d 'check the configuration and the permissions'
 complete -c cgtproxy -n $first -a rules -d 'print the nftables ruleset, touching nothing'
+complete -c cgtproxy -n $first -a proxy -d 'run the built-in TPROXY server alone'
 complete -c cgtproxy -n $first -a config -d 'about the configuration file'
 complete -c cgtproxy -n $first -a install-service -d 'write a systemd unit, if no package brought one'
 complete -c cgtproxy -n $first -a uninstall-service -d 'remove what install-service wrote'
