@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from pathlib import Path
 
+import cgtproxy
 from cgtproxy import logs
 from cgtproxy.commands.source import load
 from cgtproxy.daemon import Daemon
@@ -29,6 +31,16 @@ def run(config: str | None, level_name: str | None) -> int:
     # A cgroup refers to its parent and back: 100,000 of them would be traced again and again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    server = [sys.executable, "-m", "cgtproxy", "proxy"]
-    Daemon(lambda: load(config), [*server, "-c", config] if config else server).run()
+    Daemon(lambda: load(config), server_command(config)).run()
     return 0
+
+
+def server_command(config: str | None) -> list[str]:
+    """Runs the built-in server, of this very package: it need not be where Python looks by itself.
+
+    The configuration is that of the daemon, also where it has found it by default.
+    """
+    where = str(Path(cgtproxy.__file__).parents[1])
+    code = f"import sys; sys.path.insert(0, {where!r}); from cgtproxy.cli import main"
+    python = [sys.executable, "-P", "-c", f"{code}; sys.exit(main())"]
+    return [*python, "proxy", *(["-c", config] if config else [])]

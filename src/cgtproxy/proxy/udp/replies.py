@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-
-from cgtproxy.proxy.sockets import Address, Socket, spoofing
+from cgtproxy.proxy.sockets import Address, Socket, show, spoofing
+from cgtproxy.proxy.throttle import Throttle
 
 
 class Replies:
     """One socket for each address that answers, shared by all clients; made when it first does."""
 
-    def __init__(self, mark: int) -> None:
+    def __init__(self, mark: int, throttle: Throttle) -> None:
         self._mark = mark
+        self._throttle = throttle
         self._sockets: dict[Address, Socket] = {}
         self._used: set[Address] = set()
 
@@ -19,10 +19,15 @@ class Replies:
         """What cannot be sent is lost, as datagrams may be."""
         self._used.add(source)
         sock = self._sockets.get(source)
-        with contextlib.suppress(OSError):
+        try:
             if sock is None:
                 sock = self._sockets[source] = spoofing(source, family, self._mark)
             sock.sendto(data, client)
+        except PermissionError:
+            what = "an answer over UDP was lost, CAP_NET_BIND_SERVICE is missing"
+            self._throttle.warning(what, f"it would come from {show(source)}")
+        except OSError as error:
+            self._throttle.warning("an answer was lost", f"{show(source)}: {error.strerror}")
 
     def sweep(self) -> None:
         """Close what was not used since the last time."""

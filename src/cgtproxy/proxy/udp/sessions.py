@@ -38,7 +38,7 @@ class Sessions:
         self.mark = limits.mark
         self.buffer = bytearray(1 << 16)
         self.view = memoryview(self.buffer)
-        self.replies = Replies(limits.mark)
+        self.replies = Replies(limits.mark, throttle)
         self.messenger = Messenger(limits.mark)
         self.mover = Mover()
         self.throttle = throttle

@@ -19,7 +19,6 @@ from cgtproxy.proxy.protocols.socks5 import (
     Endpoint,
     Socks5,
     parse_datagram,
-    udp_header,
 )
 from cgtproxy.proxy.reactor import FAILED, READABLE
 from cgtproxy.proxy.sockets import (
@@ -29,14 +28,13 @@ from cgtproxy.proxy.sockets import (
     Socket,
     datagrams,
     original_destination,
-    spoofing,
 )
 from cgtproxy.proxy.udp import icmp
 from cgtproxy.proxy.udp.listener import DatagramGate
 from cgtproxy.proxy.udp.sessions import SWEEPS, Sessions
+from cgtproxy.proxy.udp.socks_way import Way
 from cgtproxy.proxy.upstream import Choice
 
-_BUSY = 4  # datagrams, after which a way gets a socket of its own towards the client
 _MOST_WAITING = 32  # datagrams, until the association is there
 _SIZE = 1 << 16
 _ROUNDS = 64  # datagrams, before others get their turn
@@ -68,9 +66,9 @@ class SocksSession:
         self._dialer = dialer
         self._choice = choice
         self._upstreams = upstreams
-        self._waiting: list[tuple[_Way, bytes]] = []
-        self._ways: dict[bytes, _Way] = {}
-        self._by_header: dict[bytes, _Way] = {}
+        self._waiting: list[tuple[Way, bytes]] = []
+        self._ways: dict[bytes, Way] = {}
+        self._by_header: dict[bytes, Way] = {}
         self._associate()
 
     def _associate(self) -> None:
@@ -128,11 +126,11 @@ class SocksSession:
         elif len(self._waiting) < _MOST_WAITING:
             self._waiting.append((way, bytes(data)))
 
-    def _open(self, sockaddr: bytes) -> _Way | None:
+    def _open(self, sockaddr: bytes) -> Way | None:
         destination = original_destination(self.family, sockaddr)
         if self._gate.refuses(self.family, destination) or not self.sessions.admit():
             return None
-        way = self._ways[sockaddr] = _Way(self, destination)
+        way = self._ways[sockaddr] = Way(self, destination)
         self._by_header[way.header] = way
         return way
 
@@ -194,66 +192,3 @@ class SocksSession:
                 self.sessions.reactor.forget(sock.fileno())
                 sock.close()
         self.relay = self._control = None
-
-
-class _Way:
-    """From the session's client to one destination; the way back is the session's."""
-
-    __slots__ = ("count", "destination", "header", "idle", "inner", "session")
-
-    def __init__(self, session: SocksSession, destination: Address) -> None:
-        self.session = session
-        self.destination = destination
-        self.header = udp_header(Endpoint(destination[0].partition("%")[0], destination[1]))
-        self.count = self.idle = 0
-        self.inner: Socket | None = None  # towards the client, when the way is busy
-
-    def send(self, data: memoryview) -> None:
-        """A datagram that came to the listener."""
-        assert self.session.relay
-        self.idle = 0
-        self.count += 1
-        with contextlib.suppress(OSError):
-            self.session.relay.sendmsg((self.header, data))
-        if self.count == _BUSY:
-            self._promote()
-
-    def _promote(self) -> None:
-        session = self.session
-        try:
-            inner = spoofing(self.destination, session.family, session.sessions.mark)
-        except OSError:  # a server of this host has that address
-            return
-        try:
-            inner.connect(session.client)
-        except OSError:
-            inner.close()
-            return
-        self.inner = inner
-        session.sessions.reactor.register_datagrams(inner.fileno(), self._on_inner)
-
-    def _on_inner(self, _: int) -> None:
-        session = self.session
-        if self.inner is None or session.relay is None:
-            return
-        self.idle = session.idle = 0
-        view = session.sessions.view
-        begin = len(self.header)
-        view[:begin] = self.header
-        space = view[begin:]
-        for _ in range(_ROUNDS):
-            try:
-                count = self.inner.recv_into(space)
-            except BlockingIOError:
-                return
-            except OSError:
-                continue
-            with contextlib.suppress(OSError):
-                session.relay.send(view[: begin + count])
-        session.sessions.reactor.soon(lambda: self._on_inner(0))
-
-    def close(self) -> None:
-        if self.inner:
-            self.session.sessions.reactor.forget(self.inner.fileno())
-            self.inner.close()
-            self.inner = None
