@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from .machine import Machine
 from .waiting import wait_until
 
+PROJECT = Path(__file__).parents[2]
 CONFIG_FILE = "/etc/cgtproxy/config.yaml"
 RULES = {"/proxied": "first", "/dropped": "drop"}  # what most tests run it with
 DROP_INS = "/run/systemd/system/cgtproxy.service.d"
+
+
+def documented(name: str) -> dict[str, str]:
+    """The settings for [Service] that a document marks as used by the tests."""
+    document = (PROJECT / "docs" / name).read_text()
+    marked = r"<!-- the tests use this -->\n```ini\n\[Service\]\n(.*?)```"
+    settings = re.search(marked, document, re.DOTALL)
+    assert settings
+    return dict(line.split("=", 1) for line in settings[1].splitlines())
 
 
 class Service:

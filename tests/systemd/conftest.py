@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 import bed
 from bed.machine import Machine
-from bed.service import DROP_INS, RULES, Service
+from bed.service import DROP_INS, RULES, Service, documented
 from bed.units import UNITS, StartUnit
 
 PROJECT = Path(__file__).parents[2]
@@ -87,10 +86,7 @@ def monitor(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def daemon(service: Service, monitor: str) -> Iterator[Service]:
     """The service with a monitor, as root in the way that the documentation tells."""
-    document = (PROJECT / "docs" / "dbus.md").read_text()
-    settings = re.search(r"```ini\n\[Service\]\n(.*?)```", document, re.DOTALL)
-    assert settings
-    service.override(**dict(line.split("=", 1) for line in settings[1].splitlines()))
+    service.override(**documented("dbus.md"))
     service.configure(bed.config(UNITS, monitor=monitor))
     service.machine.systemctl("restart", "cgtproxy")
     yield service
