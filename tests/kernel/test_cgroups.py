@@ -161,3 +161,14 @@ for number in range(1500):
         assert wait_settled() == {kept.id: "drop"}
         assert watches(daemon) == few
         assert not [line for line in daemon.lines if "WARNING" in line or "ERROR" in line]
+
+
+def test_a_level_that_no_app_is_on_any_more_is_given_up(cgroup):
+    def looked_up() -> bool:
+        return "level 1 " in bed.nft_listing("chain", "inet", "cgtproxy", "cgroups")
+
+    with bed.Daemon(bed.config()):
+        assert not looked_up()
+        with bed.Cgroup("proxy"):
+            bed.wait_until(looked_up, "the level's rule to come")
+        bed.wait_until(lambda: not looked_up(), "the level's rule to go")

@@ -98,10 +98,18 @@ class Trees(RuleBasedStateMachine):
             parent = living[key].parent
             assert target != (parent.target if parent else DIRECT)
 
+    @rule()
+    def trim(self):
+        left = set(self.tree.levels)
+        assert self.tree.trim() == (left != set(self.tree.levels))
+        living = {cgroup.id: cgroup for cgroup in self.alive.values()}
+        assert set(self.tree.levels) == {living[key].level for key in self.tree.elements}
+
     @invariant()
     def it_knows_its_levels_and_size(self):
         living = {cgroup.id: cgroup for cgroup in self.alive.values()}
-        assert set(self.tree.levels) == {living[key].level for key in self.tree.elements}
+        levels = {living[key].level for key in self.tree.elements}
+        assert levels <= set(self.tree.levels)
         assert list(self.tree.levels) == sorted(set(self.tree.levels))
         assert self.tree.size == len(self.alive) == len(list(self.tree.root.walk()))
 
@@ -150,7 +158,9 @@ def test_what_is_deeper_than_nftables_can_look_follows_its_ancestor():
     assert tree.elements == {DEEPEST_LEVEL + 1: PROXY}
     assert by_the_kernel(tree, deeper) == PROXY
     tree.vanish(tree.root.children[b"a"])
-    assert (tree.elements, tree.levels, tree.size) == ({}, (), 1)
+    assert (tree.elements, tree.levels, tree.size) == ({}, (DEEPEST_LEVEL,), 1)
+    assert tree.trim()
+    assert tree.levels == ()
 
 
 def test_a_tree_may_be_deeper_than_the_stack():

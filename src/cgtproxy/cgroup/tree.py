@@ -104,8 +104,19 @@ class Tree:
 
     @property
     def levels(self) -> tuple[int, ...]:
-        """The levels that have elements, ascending."""
-        return tuple(sorted(level for level, count in self._levels.items() if count))
+        """The levels that have elements, or had some since trim(), ascending.
+
+        To give up a level at once would cost two changes of rules, for which nf_tables validates
+        the whole map, each time that a level's only app is started and ended.
+        """
+        return tuple(sorted(self._levels))
+
+    def trim(self) -> bool:
+        """Give up the levels that have no elements any more; whether there were such."""
+        unused = [level for level, count in self._levels.items() if not count]
+        for level in unused:
+            del self._levels[level]
+        return bool(unused)
 
     def appear(self, parent: Cgroup, name: bytes, cgroup_id: int) -> Cgroup:
         cgroup = Cgroup(name, cgroup_id, parent, parent.level + 1)
@@ -136,6 +147,7 @@ class Tree:
         self._policy = policy
         for cgroup in self.root.walk():
             self._decide(cgroup)
+        self.trim()
 
     def _decide(self, cgroup: Cgroup) -> None:
         inherited = cgroup.inherited

@@ -254,5 +254,7 @@ class Engine:
     def _tell_status(self) -> None:
         self._status_scheduled = False
         self._on_status(self.status())
+        if self._monitor.tree.trim():
+            self._cgroups_changed()
         if self._backoff.degraded(time.monotonic()):
             self._schedule_status()  # until it is over
