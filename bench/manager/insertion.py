@@ -36,7 +36,7 @@ def insertion(scale: Scale) -> Iterator[Section]:
     for size in (10, 1000, 10_000, 100_000):
         yield Section(
             f"An element more in a map of {scale(size)}",
-            [Figure("transaction", "ms")],
+            [Figure("transaction", "µs")],
             {
                 "plain": partial(_insertion, scale(size), wire.verdict("continue")),
                 "goto": partial(_insertion, scale(size), wire.verdict("goto", "first")),
@@ -46,14 +46,14 @@ def insertion(scale: Scale) -> Iterator[Section]:
 
 
 def _insertion(size: int, verdict: bytes) -> Figures:
-    """The median of some, in milliseconds."""
+    """The median of some, in microseconds."""
     netlink = NetlinkSocket(NETLINK_NETFILTER)
     bed.nft(MAP)
     _insert(netlink, range(1, size + 1), verdict)
     spent = [_insert(netlink, (size + number,), verdict) for number in range(2, 23)]
     bed.nft("delete table inet bench")
     netlink.close()
-    return {"transaction": median(spent) * 1000}
+    return {"transaction": median(spent) * 1e6}
 
 
 def _insert(netlink: NetlinkSocket, ids: Sequence[int], verdict: bytes) -> float:
