@@ -37,6 +37,8 @@ def set_up(threshold: int, environ: Mapping[str, str] = os.environ) -> None:
 
     A stderr that somebody redirected (it is not the journal's own stream) gets the lines too.
     """
+    # What no line of ours shows need not be looked up ("Optimization" in logging's documentation).
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger("cgtproxy")
     root.setLevel(threshold)
     root.propagate = False
@@ -78,8 +80,9 @@ class _Journal(logging.Handler):
             **getattr(record, "fields", {}),
         }
         data = b"".join(_field(name, str(value)) for name, value in values.items())
-        with contextlib.suppress(OSError):  # a journal that is down must not stop the work
-            self._socket.send(data)
+        # A journal that is down, or too slow, must not stop the work.
+        with contextlib.suppress(OSError):
+            self._socket.send(data, socket.MSG_DONTWAIT)
 
 
 def _field(name: str, value: str) -> bytes:

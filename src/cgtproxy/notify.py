@@ -31,10 +31,10 @@ class Notifier:
         self._send("STOPPING=1")
 
     def status(self, status: str) -> None:
-        self._send(f"STATUS={status}")
+        self._send(f"STATUS={status}", socket.MSG_DONTWAIT)
 
     def watchdog(self) -> None:
-        self._send("WATCHDOG=1")
+        self._send("WATCHDOG=1", socket.MSG_DONTWAIT)
 
     @staticmethod
     def _watchdog(environ: Mapping[str, str]) -> float | None:
@@ -44,8 +44,10 @@ class Notifier:
         microseconds = environ.get("WATCHDOG_USEC", "")
         return int(microseconds) / 1e6 if microseconds.isdecimal() and int(microseconds) else None
 
-    def _send(self, text: str) -> None:
+    def _send(self, text: str, flags: int = 0) -> None:
+        """With MSG_DONTWAIT for what comes again: a manager that does not read must not stop us."""
         if self._socket is not None:
             with contextlib.suppress(OSError):  # a manager that is gone must not end us
                 # A status may name a cgroup whose name is not UTF-8, which sd_notify(3) asks for.
-                self._socket.sendto(text.encode("utf-8", "backslashreplace"), self._address)
+                data = text.encode("utf-8", "backslashreplace")
+                self._socket.sendto(data, flags, self._address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -45,6 +46,21 @@ def test_what_is_told(manager):
         b"WATCHDOG=1",
         b"STOPPING=1",
     ]
+
+
+def test_a_manager_that_does_not_read_stops_nobody(manager):
+    _, address = manager
+    notifier = Notifier({"NOTIFY_SOCKET": address})
+
+    def tell() -> None:
+        for _ in range(1000):  # more than a socket's queue holds (net.unix.max_dgram_qlen)
+            notifier.status("x")
+            notifier.watchdog()
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    teller.join(timeout=10)
+    assert not teller.is_alive()
 
 
 def test_a_reload_tells_when_it_began(manager):
