@@ -62,6 +62,47 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class DnsUpstream:
+    """A DNS server that is asked: "system" stands for those of the computer, and has no host."""
+
+    scheme: Literal["system", "udp", "tcp", "tls", "https"]
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.path}" if host else f"{self.scheme}://"
+
+
+SYSTEM = DnsUpstream("system")
+
+
+class FakePool(NamedTuple):
+    """The addresses that stand for names: the nth of each network stands for the same name."""
+
+    network: IPv4Network = IPv4Network("198.18.0.0/15")
+    network6: IPv6Network = IPv6Network("fc00::/18")
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """The DNS server of one TPROXY. `pool` None: it makes no addresses up, but forwards all.
+
+    `upstreams` are asked for what is not made up, `through` the TPROXY's upstream or directly;
+    `exclude_upstreams`, directly, for names that match one of the shell patterns `exclude`.
+    """
+
+    listen: tuple[tuple[IPv4Address | IPv6Address, int], ...]
+    upstreams: tuple[DnsUpstream, ...] = (SYSTEM,)
+    through: Literal["upstream", "direct"] = "upstream"
+    exclude: tuple[str, ...] = ()
+    exclude_upstreams: tuple[DnsUpstream, ...] = (SYSTEM,)
+    pool: FakePool | None = FakePool()
+    ttl: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """How the built-in server serves one TPROXY. Times are in seconds.
 
@@ -73,6 +114,7 @@ class Server:
     on_down: Literal["drop", "direct"] = "drop"
     udp: Literal["drop", "direct"] = "drop"
     health_check: int = 10
+    dns: Dns | None = None
 
 
 @dataclass(frozen=True, slots=True)
