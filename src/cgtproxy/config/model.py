@@ -98,7 +98,7 @@ class Dns:
     through: Literal["upstream", "direct"] = "upstream"
     exclude: tuple[str, ...] = ()
     exclude_upstreams: tuple[DnsUpstream, ...] = (SYSTEM,)
-    pool: FakePool | None = FakePool()
+    pool: FakePool | None = None
     ttl: int = 1
 
 
