@@ -1,0 +1,90 @@
+"""resolv.conf and hosts: what they say, and that they are read again."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cgtproxy.proxy.names import system
+
+
+@pytest.mark.parametrize(
+    ("text", "servers"),
+    [
+        ("", []),
+        ("nameserver 192.0.2.1\nnameserver 2001:db8::1\n", ["192.0.2.1", "2001:db8::1"]),
+        ("# nameserver 192.0.2.9\n;nameserver 192.0.2.9\n", []),
+        ("nameserver\t192.0.2.1  # the router\n", ["192.0.2.1"]),
+        ("nameserver\nnameserver nonsense\nnameservers 192.0.2.1\n", []),
+        ("nameserver fe80::1%eth0\n", ["fe80::1%eth0"]),
+    ],
+)
+def test_the_servers_of_resolv_conf(text, servers):
+    assert system.parse_servers(text) == servers
+
+
+def test_the_names_in_hosts():
+    text = """
+        127.0.0.1 localhost
+        ::1 localhost ip6-localhost  # twice
+        192.0.2.7\tProxy.Example. proxy
+        192.0.2.8 proxy
+        192.0.2.8 proxy
+        nonsense example.com
+        192.0.2.9
+    """
+    assert system.parse_hosts(text) == {
+        "localhost": ["127.0.0.1", "::1"],
+        "ip6-localhost": ["::1"],
+        "proxy.example": ["192.0.2.7"],
+        "proxy": ["192.0.2.7", "192.0.2.8"],
+    }
+
+
+@given(st.text())
+def test_any_text_gives_addresses_only(text):
+    for address in system.parse_servers(text):
+        ip_address(address)
+    for addresses in system.parse_hosts(text).values():
+        for address in addresses:
+            ip_address(address)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    for name, parse in (
+        ("_resolv_conf", system.parse_servers),
+        ("_uplink_resolv_conf", system.parse_servers),
+        ("_hosts", system.parse_hosts),
+    ):
+        monkeypatch.setattr(system, name, system._File(tmp_path / name, parse))
+    return tmp_path
+
+
+def test_a_changed_file_is_read_again(files):
+    assert system.servers() == ["127.0.0.1"]
+    assert system.hosts("a.example") == []
+    (files / "_resolv_conf").write_text("nameserver 192.0.2.1\n")
+    (files / "_hosts").write_text("192.0.2.7 a.example\n")
+    assert (system.servers(), system.hosts("A.Example.")) == (["192.0.2.1"], ["192.0.2.7"])
+    (files / "_resolv_conf").write_text("nameserver 192.0.2.22\n")
+    (files / "_hosts").unlink()
+    assert (system.servers(), system.hosts("a.example")) == (["192.0.2.22"], [])
+
+
+def test_the_servers_behind_systemd_resolved(files):
+    (files / "_resolv_conf").write_text("nameserver 127.0.0.53\n")
+    assert system.servers() == ["127.0.0.53"]
+    (files / "_uplink_resolv_conf").write_text("nameserver 192.0.2.1\n")
+    assert system.servers() == ["192.0.2.1"]
+    (files / "_resolv_conf").write_text("nameserver 127.0.0.53\nnameserver 192.0.2.2\n")
+    assert system.servers() == ["127.0.0.53", "192.0.2.2"]
+
+
+def test_localhost_is_known_everywhere(files):
+    assert system.hosts("localhost") == ["127.0.0.1", "::1"]
+    (files / "_hosts").write_text("127.0.0.1 localhost\n")
+    assert system.hosts("localhost") == ["127.0.0.1"]
