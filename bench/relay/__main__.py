@@ -19,8 +19,13 @@ UP = {"more": max, "less": min}
 # What is measured, which is better, and the ratio to the best peer that is to be reached.
 FIGURES = {
     "1 stream up, Gbit/s": ("more", 0.90),
-    "CPU s/GB": ("less", 1.0),
+    "  CPU s/GB": ("less", 1.0),
+    "1 stream down, Gbit/s": ("more", 0.90),
+    "  CPU s/GB down": ("less", 1.0),
+    "8 streams up, Gbit/s": ("more", 0.90),
+    "  CPU s/GB, 8 up": ("less", 1.0),
     "8 streams down, Gbit/s": ("more", 0.90),
+    "  CPU s/GB, 8 down": ("less", 1.0),
     "closing/s, 32 clients": ("more", 1.2),
     "set-up to first byte p50, µs": ("less", 0.8),
     "set-up to first byte p99, µs": ("less", 0.8),
@@ -36,15 +41,15 @@ FIGURES = {
 
 
 def bulk(world: World, seconds: float) -> Values:
-    up, cpu = world.iperf(seconds, 1, down=False)
-    down, _ = world.iperf(seconds, 8, down=True)
-    return dict(zip(list(FIGURES)[:3], (up, cpu, down), strict=True))
+    kinds = [(streams, down) for streams in (1, 8) for down in (False, True)]
+    figures = [f for kind in kinds for f in world.iperf(seconds, kind[0], down=kind[1])]
+    return dict(zip(list(FIGURES)[:8], figures, strict=True))
 
 
 def closing(world: World, seconds: float) -> Values:
     few, many = world.load("closing", seconds, 32), world.load("closing", seconds, 500)
     one = world.load("closing", seconds, 1)
-    names = list(FIGURES)[3:7]
+    names = list(FIGURES)[8:12]
     return dict(zip(names, (few["rate"], one["p50"], one["p99"], many["rate"]), strict=True))
 
 
@@ -54,17 +59,19 @@ def trips(world: World, seconds: float) -> Values:
     with world.client(argv, stdout=-3) as bulk_transfer:
         loaded = world.load("rtt", seconds)
         bulk_transfer.wait()
-    return dict(zip(list(FIGURES)[7:10], (alone["p50"], loaded["p50"], loaded["p99"]), strict=True))
+    return dict(
+        zip(list(FIGURES)[12:15], (alone["p50"], loaded["p50"], loaded["p99"]), strict=True)
+    )
 
 
 def datagrams(world: World, seconds: float) -> Values:
     one, many = world.load("udp", seconds, 1), world.load("udp", seconds, 200)
     new = world.load("udp-new", seconds)
-    return dict(zip(list(FIGURES)[10:13], (one["rate"], many["rate"], new["p50"]), strict=True))
+    return dict(zip(list(FIGURES)[15:18], (one["rate"], many["rate"], new["p50"]), strict=True))
 
 
 def memory(world: World, _: float) -> Values:
-    return {list(FIGURES)[13]: world.memory_with_idle(1000)}
+    return {list(FIGURES)[18]: world.memory_with_idle(1000)}
 
 
 MEASUREMENTS: dict[str, Callable[[World, float], Values]] = {

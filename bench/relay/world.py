@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import bed
+from served import Served
 
 from .candidates import CANDIDATES, MARK, OWN_MARK, PORT, SOCKS
 
@@ -48,11 +48,11 @@ class World:
         self.start(self.outside, ["iperf3", "-s"])
         if upstream != "direct://":
             self.start(self.host, ["microsocks", "-i", "127.0.0.1", "-p", str(SOCKS), "-q"])
+        self.served: Served | None = None
         if name:
             self._load_rules()
-            self.server = self.start(
-                self.host, CANDIDATES[name](Path(self._directory.name), upstream)
-            )
+            argv = CANDIDATES[name](Path(self._directory.name), upstream)
+            self.served = Served(self.start(self.host, argv).pid)
         bed.wait_until(self._answers, f"{self.name} to serve", timeout=20)
 
     def _build(self, number: int) -> None:
@@ -105,38 +105,12 @@ class World:
         """Gbit/s, and the server's CPU seconds a gigabyte."""
         options = ["-R"] if down else []
         argv = ["iperf3", "-J", "-c", self.origin, "-t", str(seconds), "-P", str(streams), *options]
-        before = self.cpu()
+        before = self.served.cpu() if self.served else 0.0
         with self.client(argv, stdout=subprocess.PIPE) as process:
             output, _ = process.communicate(timeout=seconds + 30)
-        spent = self.cpu() - before
+        spent = self.served.cpu() - before if self.served else 0.0
         received = json.loads(output)["end"]["sum_received"]
         return received["bits_per_second"] / 1e9, spent / (received["bytes"] / 1e9)
-
-    def pids(self) -> list[int]:
-        """The server's processes."""
-        if self.name == "none":
-            return []
-        found, at = [self.server.pid], 0
-        while at < len(found):
-            children = Path(f"/proc/{found[at]}/task/{found[at]}/children")
-            found += [int(pid) for pid in children.read_text().split()]
-            at += 1
-        return found
-
-    def cpu(self) -> float:
-        ticks = 0
-        for pid in self.pids():
-            values = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            ticks += int(values[11]) + int(values[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
-
-    def memory(self) -> float:
-        """MB; what processes share counts once."""
-        total = 0
-        for pid in self.pids():
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-        return total / 1024
 
     def memory_with_idle(self, number: int) -> float:
         argv = [sys.executable, "-IS", LOAD, "idle", self.origin, "0", str(number)]
@@ -144,7 +118,7 @@ class World:
         with self.client(argv, stdin=pipe, stdout=pipe) as process:
             assert process.stdout
             process.stdout.readline()
-            used = self.memory()
+            used = self.served.memory() if self.served else 0.0
             process.communicate()
         return used
 
