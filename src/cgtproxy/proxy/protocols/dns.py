@@ -1,0 +1,161 @@
+"""DNS messages (RFC 1035): names, records, and a stub resolver's side."""
+
+from __future__ import annotations
+
+import re
+import string
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+A, CNAME, PTR, AAAA, OPT, SVCB, HTTPS, ANY = 1, 5, 12, 28, 41, 64, 65, 255
+IN = 1
+NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
+QR, OPCODE, TC, RD, RA, CD, RCODE = 0x8000, 0x7800, 0x0200, 0x0100, 0x0080, 0x0010, 0x000F
+LARGEST_UDP = 1232  # what no link fragments
+
+HEADER = struct.Struct("!6H")  # id, flags, and how many records each section has
+QUESTION = struct.Struct("!HH")
+RECORD = struct.Struct("!HHIH")  # what follows the name: type, class, TTL, length of the data
+_LONGEST_NAME = 255
+_MOST_POINTERS = 127  # as many as a name can have labels
+_PLAIN = re.compile(rb"[A-Za-z0-9_.-]+")
+_ESCAPES = {
+    byte: f"\\{byte:03}"
+    for byte in range(256)
+    if chr(byte) not in string.ascii_lowercase + string.digits + "-_"
+}
+_ADDRESS_SIZES = {A: 4, AAAA: 16}
+
+
+class MalformedError(ValueError):
+    """This is no DNS message, or not the one that was waited for."""
+
+
+class Addresses(NamedTuple):
+    """What a name resolved to: packed addresses, and the seconds that all of them hold."""
+
+    rcode: int
+    found: tuple[bytes, ...]
+    ttl: int
+
+
+class Record(NamedTuple):
+    name: str
+    kind: int
+    class_: int
+    ttl: int
+    start: int
+    end: int
+
+
+def read_name(data: bytes, at: int) -> tuple[str, int]:
+    """The name at `at`, in lower case and without the last dot, and where it ends.
+
+    Bytes that no host's name has are escaped as \\DDD, so that names are equal if their texts are.
+    Raises MalformedError or IndexError.
+    """
+    labels, size, end, pointers = [], 1, 0, 0
+    limit = at
+    while length := data[at]:
+        if length < 64:
+            labels.append(data[at + 1 : at + 1 + length])
+            at += 1 + length
+            size += 1 + length
+        elif length >= 0xC0:
+            end = end or at + 2
+            at = (length & 0x3F) << 8 | data[at + 1]
+            # To an earlier name only (RFC 1035, section 4.1.4), so it ends; the first has none.
+            if not HEADER.size <= at < limit or pointers == _MOST_POINTERS:
+                raise MalformedError("a pointer leads astray")
+            limit, pointers = at, pointers + 1
+        else:
+            raise MalformedError(f"a label of type {length >> 6}")
+        if size > _LONGEST_NAME:
+            raise MalformedError("the name is too long")
+    return _text(labels), end or at + 1
+
+
+def _text(labels: list[bytes]) -> str:
+    joined = b".".join(labels)
+    if _PLAIN.fullmatch(joined) and joined.count(b".") == len(labels) - 1:
+        return joined.decode("ascii").lower()
+    return ".".join(label.lower().decode("latin-1").translate(_ESCAPES) for label in labels)
+
+
+def write_name(name: str) -> bytes:
+    """Raises ValueError for what is no host's name."""
+    labels = name.rstrip(".").encode("ascii").split(b".")
+    if not all(0 < len(label) < 64 for label in labels):
+        raise MalformedError(f"{name!r} is no name")
+    wire = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
+    if len(wire) > _LONGEST_NAME:
+        raise MalformedError(f"{name!r} is too long")
+    return wire
+
+
+def records(data: bytes, at: int, count: int) -> Iterator[Record]:
+    for _ in range(count):
+        name, at = read_name(data, at)
+        kind, class_, ttl, length = RECORD.unpack_from(data, at)
+        start = at + RECORD.size
+        at = start + length
+        if at > len(data):
+            raise MalformedError("a record is cut short")
+        yield Record(name, kind, class_, ttl, start, at)
+
+
+def build_query(id_: int, name: str, kind: int, *, edns: bool = True) -> bytes:
+    """Raises ValueError for what is no host's name."""
+    opt = b"\0" + RECORD.pack(OPT, LARGEST_UDP, 0, 0) if edns else b""
+    header = HEADER.pack(id_, RD, 1, 0, 0, bool(edns))
+    return header + write_name(name) + QUESTION.pack(kind, IN) + opt
+
+
+def parse_addresses(answer: bytes, id_: int, name: str, kind: int) -> Addresses:
+    """The addresses in the answer to `build_query(id_, name, kind)`, where `kind` is A or AAAA.
+
+    There are none where `rcode` is not 0. Raises MalformedError, also for an answer to something else, and for one that is truncated
+    before the first address.
+    """
+    try:
+        return _addresses(answer, id_, name.rstrip(".").lower(), kind)
+    except (IndexError, struct.error):
+        raise MalformedError("the message is cut short") from None
+
+
+def _addresses(data: bytes, id_: int, name: str, kind: int) -> Addresses:
+    given, flags, questions, answers, _, _ = HEADER.unpack_from(data)
+    rcode = flags & RCODE
+    if given != id_ or not flags & QR or flags & OPCODE:
+        raise MalformedError("this answers something else")
+    if not questions and rcode:  # a server that understood no more than the header
+        return Addresses(rcode, (), 0)
+    asked, at = read_name(data, HEADER.size)
+    end = at + QUESTION.size
+    if (questions, asked, *QUESTION.unpack_from(data, at)) != (1, name, kind, IN):
+        raise MalformedError("this answers another question")
+    if rcode:
+        return Addresses(rcode, (), 0)
+    found, ttl = _follow(data, list(records(data, end, answers)), name, kind)
+    if not found and flags & TC:
+        raise MalformedError("the answer is truncated")
+    return Addresses(rcode, found, ttl)
+
+
+def _follow(
+    data: bytes, answers: list[Record], name: str, kind: int
+) -> tuple[tuple[bytes, ...], int]:
+    """The addresses at the end of the chain of aliases, and the least TTL on the way."""
+    aliases = {r.name: r for r in answers if r.kind == CNAME and r.class_ == IN}
+    ttls = []
+    while alias := aliases.pop(name, None):
+        name, _ = read_name(data, alias.start)
+        ttls.append(alias.ttl)
+    at_end = [r for r in answers if (r.name, r.kind, r.class_) == (name, kind, IN)]
+    if any(r.end - r.start != _ADDRESS_SIZES[kind] for r in at_end):
+        raise MalformedError("an address of the wrong size")
+    ttls += [r.ttl for r in at_end]
+    # A TTL with its highest bit set counts as 0 (RFC 2181, section 8).
+    ttl = min((ttl if ttl < 1 << 31 else 0 for ttl in ttls), default=0)
+    return tuple(data[r.start : r.end] for r in at_end), ttl

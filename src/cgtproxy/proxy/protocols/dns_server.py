@@ -1,0 +1,137 @@
+"""DNS messages, a server's side (RFC 1035; EDNS, RFC 6891): queries in, replies out."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from cgtproxy.proxy.protocols.dns import (
+    CD,
+    HEADER,
+    IN,
+    LARGEST_UDP,
+    NOERROR,
+    OPCODE,
+    OPT,
+    QR,
+    QUESTION,
+    RA,
+    RCODE,
+    RD,
+    RECORD,
+    TC,
+    MalformedError,
+    Record,
+    read_name,
+    records,
+)
+
+SMALLEST_UDP = 512
+_DNSSEC_OK = 0x8000
+_AFTER_ID = struct.Struct("!5H")  # of the header
+_OPTION = struct.Struct("!HH")
+
+
+class Edns(NamedTuple):
+    """What a client says of itself: the size of its UDP buffer, EDNS's version, the DO bit."""
+
+    size: int
+    version: int
+    dnssec_ok: bool
+
+
+class Query(NamedTuple):
+    """The question of a message, which ends at `end`. `name` is as `read_name` gives it."""
+
+    name: str
+    kind: int
+    class_: int
+    end: int
+    edns: Edns | None
+
+    @property
+    def udp_size(self) -> int:
+        """The most bytes of a reply by UDP."""
+        return max(SMALLEST_UDP, min(self.edns.size, LARGEST_UDP)) if self.edns else SMALLEST_UDP
+
+
+def is_query(data: bytes) -> bool:
+    return len(data) >= HEADER.size and data[2] < 0x80
+
+
+def opcode(data: bytes) -> int:
+    return (data[2] << 8 & OPCODE) >> 11
+
+
+def parse_query(data: bytes) -> Query:
+    """A message of opcode QUERY. Raises MalformedError."""
+    try:
+        return _query(data)
+    except (IndexError, struct.error):
+        raise MalformedError("the message is cut short") from None
+
+
+def _query(data: bytes) -> Query:
+    _, _, questions, answers, authorities, additional = HEADER.unpack_from(data)
+    if questions != 1:  # RFC 9619
+        raise MalformedError(f"{questions} questions")
+    name, at = read_name(data, HEADER.size)
+    kind, class_ = QUESTION.unpack_from(data, at)
+    end = reached = at + QUESTION.size
+    edns = None
+    before = answers + authorities
+    for number, record in enumerate(records(data, end, before + additional)):
+        if record.kind == OPT:
+            if edns or record.name or number < before:  # RFC 6891, section 6.1.1
+                raise MalformedError("a misplaced OPT record")
+            edns = _edns(data, record)
+        reached = record.end
+    if reached != len(data):
+        raise MalformedError("something follows the message")
+    return Query(name, kind, class_, end, edns)
+
+
+def _edns(data: bytes, record: Record) -> Edns:
+    at = record.start
+    while at < record.end:
+        _, length = _OPTION.unpack_from(data, at)
+        at += _OPTION.size + length
+    if at != record.end:
+        raise MalformedError("an EDNS option is cut short")
+    version = record.ttl >> 16 & 0xFF
+    return Edns(record.class_, version, bool(record.ttl & _DNSSEC_OK))
+
+
+def record(kind: int, ttl: int, data: bytes) -> bytes:
+    """A record of the name that is asked for: the question is at the same place in each message."""
+    return b"\xc0\x0c" + RECORD.pack(kind, IN, ttl, len(data)) + data
+
+
+def reply(data: bytes, query: Query, rcode: int = NOERROR, *records: bytes) -> bytes:
+    flags = _reply_flags(data) | rcode & RCODE
+    header = data[:2] + _AFTER_ID.pack(flags, 1, len(records), 0, bool(query.edns))
+    return b"".join((header, data[HEADER.size : query.end], *records, _opt(query, rcode)))
+
+
+def failure(data: bytes, rcode: int) -> bytes:
+    """The reply to a message of which no more than the header is understood."""
+    return data[:2] + _AFTER_ID.pack(_reply_flags(data) | rcode, 0, 0, 0, 0)
+
+
+def _reply_flags(data: bytes) -> int:
+    flags = int.from_bytes(data[2:4], "big")
+    return QR | RA | flags & (OPCODE | RD | CD)  # CD: RFC 4035, section 3.2.2
+
+
+def _opt(query: Query, rcode: int = NOERROR) -> bytes:
+    if not query.edns:
+        return b""
+    flags = rcode >> 4 << 24 | (_DNSSEC_OK if query.edns.dnssec_ok else 0)  # DO: RFC 3225
+    return b"\0" + RECORD.pack(OPT, LARGEST_UDP, flags, 0)
+
+
+def truncate(answer: bytes, data: bytes, query: Query) -> bytes:
+    """The `answer` of another server to the query `data`, without its records: ask by TCP."""
+    flags = int.from_bytes(answer[2:4], "big") | TC
+    header = data[:2] + _AFTER_ID.pack(flags, 1, 0, 0, bool(query.edns))
+    return header + data[HEADER.size : query.end] + _opt(query)
