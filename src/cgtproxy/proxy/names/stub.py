@@ -1,0 +1,223 @@
+"""Looking names up by DNS on the reactor: a stub resolver (RFC 1034, section 5.3.1)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from ipaddress import ip_address
+from typing import TypeAlias
+
+from cgtproxy.proxy.protocols.dns import (
+    AAAA,
+    NOERROR,
+    NXDOMAIN,
+    A,
+    Addresses,
+    MalformedError,
+    build_query,
+    parse_addresses,
+)
+from cgtproxy.proxy.reactor import WRITABLE, Reactor
+from cgtproxy.proxy.sockets import AF_INET, AF_INET6, Address, Socket, outgoing_datagrams
+
+Done: TypeAlias = Callable[[list[str]], None]
+Server: TypeAlias = tuple[int, Address | bytes | str]  # family and address
+
+_RETRY = 2.0  # seconds without an answer, after which the next server is asked, or the same again
+_ATTEMPTS = 5
+_SLOWER = 0.3  # seconds that the second answer may come later, where the first is enough
+_MOST_KNOWN = 1024  # names
+_LONGEST_KNOWN = 300  # seconds
+_READ = 65535
+_FAMILIES = {A: AF_INET, AAAA: AF_INET6}
+_AF_UNIX = int(socket.AF_UNIX)
+
+
+class Stub:
+    """`servers` tells, for each look-up, who may be asked, by UDP or over AF_UNIX."""
+
+    def __init__(
+        self, reactor: Reactor, servers: Callable[[], Sequence[Server]], mark: int
+    ) -> None:
+        self.reactor = reactor
+        self.servers = servers
+        self.mark = mark
+        self._open: dict[str, _LookUp] = {}
+        self._known: dict[str, tuple[float, list[str]]] = {}  # until when, in the order of asking
+
+    def look_up(self, name: str, done: Done) -> None:
+        """Call `done` once, later, where sockets may be made, with the addresses as text.
+
+        There are none for a name that has none, or of which nobody knows now.
+        """
+        name = name.lower().rstrip(".")
+        if known := self._recall(name):
+            self.reactor.soon(lambda: done(known))
+        elif name in self._open:
+            self._open[name].waiting.append(done)
+        else:
+            self._open[name] = look_up = _LookUp(self, name)
+            look_up.waiting.append(done)
+            self.reactor.soon(look_up.ask)
+
+    def _recall(self, name: str) -> list[str]:
+        if is_address(name):
+            return [name]
+        until, addresses = self._known.get(name, (0.0, []))
+        return addresses if time.monotonic() < until else []
+
+    def ended(self, look_up: _LookUp, addresses: list[str], ttl: int) -> None:
+        """All of its results are there, or none will come."""
+        del self._open[look_up.name]
+        self._known.pop(look_up.name, None)
+        if ttl:
+            until = time.monotonic() + min(ttl, _LONGEST_KNOWN)
+            self._known[look_up.name] = until, addresses
+            if len(self._known) > _MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+        for done in look_up.waiting:
+            self.reactor.soon(partial(done, addresses))
+
+
+class _LookUp:
+    """Both questions about one name. What was asked first may be answered last, and counts."""
+
+    def __init__(self, stub: Stub, name: str) -> None:
+        self.name = name
+        self.waiting: list[Done] = []
+        self.found: dict[int, Addresses] = {}  # by type
+        self.stub = stub
+        self._servers = list(stub.servers())  # without those that have failed
+        self._attempts = 0
+        self._exchanges: list[_Exchange] = []
+        self._over = False
+
+    def ask(self) -> None:
+        if self._over:
+            return
+        if not self._servers or self._attempts == _ATTEMPTS:
+            self._end()
+            return
+        server = self._servers[self._attempts % len(self._servers)]
+        self._attempts += 1
+        try:
+            self._exchanges.append(_Exchange(self, server))
+        except ValueError:  # no host's name
+            self._end()
+        except OSError:
+            self.failed(server)
+        else:
+            self.stub.reactor.after(_RETRY, partial(self._ask_again, self._attempts))
+
+    def _ask_again(self, attempts: int) -> None:
+        if attempts == self._attempts:
+            self.ask()
+
+    def failed(self, server: Server) -> None:
+        if server in self._servers:
+            self._servers.remove(server)
+            self.stub.reactor.soon(self.ask)
+
+    def answered(self, kind: int, answer: Addresses) -> None:
+        if self._over:
+            return
+        first = not self.found
+        self.found[kind] = answer
+        if len(self.found) == len(_FAMILIES):
+            self._end()
+        elif first and answer.found:
+            self.stub.reactor.after(_SLOWER, self._end)
+
+    def _end(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        for exchange in self._exchanges:
+            exchange.close()
+        addresses = [
+            socket.inet_ntop(_FAMILIES[kind], packed)
+            for kind, answer in sorted(self.found.items())
+            for packed in answer.found
+        ]
+        ttls = [answer.ttl for answer in self.found.values() if answer.found]
+        complete = addresses and len(self.found) == len(_FAMILIES)
+        self.stub.ended(self, addresses, min(ttls) if complete else 0)
+
+
+class _Exchange:
+    """What was asked of one server, by a socket and with ids that others cannot guess."""
+
+    def __init__(self, look_up: _LookUp, server: Server) -> None:
+        self._look_up = look_up
+        self._server = server
+        self._reactor = look_up.stub.reactor
+        missing = [kind for kind in _FAMILIES if kind not in look_up.found]
+        self._refused = False
+        self._ids = {kind: int.from_bytes(os.urandom(2), "big") for kind in missing}
+        self._unsent = [build_query(self._ids[kind], look_up.name, kind) for kind in missing]
+        family, address = server
+        self._sock: Socket | None = outgoing_datagrams(family, look_up.stub.mark)
+        try:
+            if family == _AF_UNIX:
+                self._sock.bind("")  # to any free address (unix(7), autobind), to be answered at
+            self._sock.connect(address)
+        except OSError:
+            self._sock.close()
+            raise
+        self._reactor.register(self._sock.fileno(), self._on_event)
+
+    def _on_event(self, mask: int) -> None:
+        try:
+            if mask & WRITABLE:
+                self._send()
+            self._receive()
+        except OSError:
+            self._fail()
+
+    def _send(self) -> None:
+        assert self._sock
+        with contextlib.suppress(BlockingIOError):  # a full queue, of which we are told the end
+            while self._unsent:
+                self._sock.send(self._unsent[0])
+                del self._unsent[0]
+
+    def _receive(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._sock:
+                self._take(self._sock.recv(_READ))
+
+    def _take(self, data: bytes) -> None:
+        for kind, id_ in list(self._ids.items()):
+            try:
+                answer = parse_addresses(data, id_, self._look_up.name, kind)
+            except MalformedError:
+                continue
+            del self._ids[kind]
+            if answer.rcode in (NOERROR, NXDOMAIN):
+                self._look_up.answered(kind, answer)
+            else:
+                self._refused = True
+        if self._refused and not self._ids:
+            self._fail()
+
+    def _fail(self) -> None:
+        self.close()
+        self._look_up.failed(self._server)
+
+    def close(self) -> None:
+        if self._sock:
+            self._reactor.forget(self._sock.fileno())
+            self._sock.close()
+            self._sock = None
+
+
+def is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
