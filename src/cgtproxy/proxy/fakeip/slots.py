@@ -1,0 +1,77 @@
+"""What all processes of the server share of one pool: each place's name, and its last use.
+
+The memory is made before the processes are. Only the resolver gives names; everybody reads them
+and tells of use.
+"""
+
+from __future__ import annotations
+
+import mmap
+import time
+from collections.abc import Callable
+from zlib import crc32
+
+from cgtproxy.proxy.fakeip.ranges import Ranges
+
+IN_USE = 300  # seconds since its last use for which a place keeps its name, whatever happens
+LONGEST = 253  # bytes of a name as text (RFC 1035, 2.3.4)
+START = 1 << 31  # the time when the memory was made; what was used in earlier runs is before it
+
+_RECORD = 1 + LONGEST + 2  # bytes: length and name, and 16 records to a page
+
+
+class Slots:
+    """Times are whole seconds; 0 is the last use of what never was used.
+
+    `clock` does not advance while the computer sleeps, as the timers by which connections tell of
+    their use: nothing may count as unused because nobody could run. Pages that were not touched
+    take no memory, but reading touches them too, so `used` comes first.
+    """
+
+    def __init__(self, ranges: Ranges, clock: Callable[[], float] = time.monotonic) -> None:
+        self.ranges = ranges
+        self._clock = clock
+        self._zero = clock() - START
+        self._names = mmap.mmap(-1, ranges.size * _RECORD)
+        self._sums = memoryview(mmap.mmap(-1, ranges.size * 4)).cast("I")
+        self.times = memoryview(mmap.mmap(-1, ranges.size * 4)).cast("I")  # of last use, by place
+
+    def now(self) -> int:
+        return int(self._clock() - self._zero)
+
+    def name(self, place: int) -> str:
+        """ "" if there is none.
+
+        A name that is being replaced has another checksum, in whatever order the processor of
+        the reader sees the bytes change.
+        """
+        if not self.times[place]:
+            return ""
+        offset = place * _RECORD + 1
+        name = self._names[offset : offset + self._names[offset - 1]]
+        return name.decode("ascii", "replace") if crc32(name) == self._sums[place] else ""
+
+    def set(self, place: int, name: str) -> None:
+        """Name a place that is not in use. Raises ValueError if the name is no ASCII, or too long.
+
+        Nobody sees the name before the first touch().
+        """
+        encoded = name.encode("ascii")
+        if len(encoded) > LONGEST:
+            raise ValueError(f"a name of {len(encoded)} bytes")
+        offset = place * _RECORD
+        self._names[offset : offset + 1 + len(encoded)] = bytes((len(encoded), *encoded))
+        self._sums[place] = crc32(encoded)
+
+    def used(self, place: int) -> int:
+        return self.times[place]
+
+    def touch(self, place: int, now: int | None = None) -> None:
+        """The place is being used."""
+        self.times[place] = self.now() if now is None else now
+
+    def in_use(self, place: int) -> bool:
+        """Whoever knows the place may still count on its name. What was used in an earlier run
+        may have been used at its very end."""
+        used = self.times[place]
+        return used != 0 and self.now() - max(used, START) <= IN_USE
