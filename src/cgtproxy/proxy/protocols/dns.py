@@ -115,8 +115,8 @@ def build_query(id_: int, name: str, kind: int, *, edns: bool = True) -> bytes:
 def parse_addresses(answer: bytes, id_: int, name: str, kind: int) -> Addresses:
     """The addresses in the answer to `build_query(id_, name, kind)`, where `kind` is A or AAAA.
 
-    There are none where `rcode` is not 0. Raises MalformedError, also for an answer to something else, and for one that is truncated
-    before the first address.
+    There are none where `rcode` is not 0. Raises MalformedError, also for an answer to something
+    else, and for one that is truncated before the first address.
     """
     try:
         return _addresses(answer, id_, name.rstrip(".").lower(), kind)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from contextlib import suppress
+from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from cgtproxy.proxy.protocols.dns import (
@@ -30,6 +33,8 @@ SMALLEST_UDP = 512
 _DNSSEC_OK = 0x8000
 _AFTER_ID = struct.Struct("!5H")  # of the header
 _OPTION = struct.Struct("!HH")
+_POINTER4 = re.compile(r"(?:[0-9]{1,3}\.){4}in-addr\.arpa")  # RFC 1035, section 3.5
+_POINTER6 = re.compile(r"(?:[0-9a-f]\.){32}ip6\.arpa")  # RFC 3596, section 2.5
 
 
 class Edns(NamedTuple):
@@ -100,6 +105,17 @@ def _edns(data: bytes, record: Record) -> Edns:
         raise MalformedError("an EDNS option is cut short")
     version = record.ttl >> 16 & 0xFF
     return Edns(record.class_, version, bool(record.ttl & _DNSSEC_OK))
+
+
+def address_of_pointer(name: str) -> bytes | None:
+    """The packed address, if this is what a PTR query for one asks for."""
+    labels = name.split(".")[-3::-1]
+    if _POINTER6.fullmatch(name):
+        return bytes.fromhex("".join(labels))
+    if _POINTER4.fullmatch(name):
+        with suppress(ValueError):
+            return IPv4Address(".".join(labels)).packed
+    return None
 
 
 def record(kind: int, ttl: int, data: bytes) -> bytes:

@@ -1,0 +1,1 @@
+"""The DNS server: what it answers, and whom it asks."""

@@ -1,0 +1,166 @@
+"""What a query is answered with: made-up addresses, an error, or what others say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import Protocol
+
+from cgtproxy.config.model import Dns
+from cgtproxy.proxy.fakeip.ranges import Ranges
+from cgtproxy.proxy.protocols.dns import (
+    AAAA,
+    ANY,
+    BADVERS,
+    FORMERR,
+    HEADER,
+    HTTPS,
+    IN,
+    NOERROR,
+    NOTIMP,
+    NXDOMAIN,
+    PTR,
+    REFUSED,
+    SERVFAIL,
+    SVCB,
+    A,
+    MalformedError,
+    write_name,
+)
+from cgtproxy.proxy.protocols.dns_server import (
+    Query,
+    address_of_pointer,
+    failure,
+    is_query,
+    opcode,
+    parse_query,
+    record,
+    reply,
+    truncate,
+)
+
+MOST_KEPT = 8192  # replies
+LONGEST_KEPT = 512  # bytes of a query
+
+# HTTPS and SVCB have hints of real addresses: who follows them goes past the made-up ones.
+_MADE_UP = frozenset((A, AAAA, ANY, HTTPS, SVCB))
+# What a resolver at the far end would take for an address: 127.1, 0x7f.1 (inet_aton(3)).
+_NO_HOST = re.compile(r"\\|(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)\Z")
+_LOOPBACK = {A: b"\x7f\0\0\1", AAAA: bytes(15) + b"\1"}
+
+
+class Names(Protocol):
+    """The pool: which place stands for which name."""
+
+    @property
+    def ranges(self) -> Ranges: ...
+
+    def place_of(self, name: str) -> int | None:
+        """The place of the name, from now on in use; None if all are taken."""
+
+    def name(self, place: int) -> str:
+        """Empty if it stands for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A query that other servers are to answer: `excluded` tells which."""
+
+    data: bytes
+    query: Query
+    excluded: bool
+
+    def failure(self) -> bytes:
+        return reply(self.data, self.query, SERVFAIL)
+
+    def fit(self, answer: bytes, *, udp: bool) -> bytes:
+        """Their answer, as this client gets it. An answer that is none becomes SERVFAIL."""
+        if len(answer) < HEADER.size:
+            return self.failure()
+        if udp and len(answer) > self.query.udp_size:
+            return truncate(answer, self.data, self.query)
+        return self.data[:2] + answer[2:]
+
+
+class Answers:
+    """The answers of one DNS server. `names` None: it makes no addresses up."""
+
+    def __init__(self, dns: Dns, names: Names | None, ipv6: bool) -> None:
+        self._names = names
+        self._ttl = dns.ttl
+        self._ipv6 = ipv6
+        patterns = [translate(pattern.lower()) for pattern in dns.exclude]
+        self._excluded = re.compile("|".join(patterns) or r"(?!)").match
+        # By a query without its id: a name and its place (0: none is needed), and the reply
+        # without its id.
+        self._kept: dict[bytes, tuple[str, int, bytes]] = {}
+
+    def answer(self, data: bytes) -> bytes | Forward | None:
+        """The reply to a message, or who is to be asked; None: there is none."""
+        if kept := self._kept.get(data[2:]):
+            name, place, tail = kept
+            # The place may have been given to another name since.
+            if not place or (self._names and self._names.place_of(name) == place):
+                return data[:2] + tail
+        if not is_query(data):
+            return None
+        if opcode(data):
+            return failure(data, NOTIMP)
+        try:
+            query = parse_query(data)
+        except MalformedError:
+            return failure(data, FORMERR)
+        if query.edns and query.edns.version:
+            return reply(data, query, BADVERS)
+        if query.class_ != IN:
+            return reply(data, query, REFUSED)
+        return self._decide(data, query)
+
+    def _decide(self, data: bytes, query: Query) -> bytes | Forward:
+        name, kind = query.name, query.kind
+        if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, section 6.3
+            return reply(data, query, NOERROR, *self._records(kind, _LOOPBACK))
+        names = self._names
+        if names and kind == PTR and (address := address_of_pointer(name)):
+            place = names.ranges.place_of(address)
+            if place is not None:
+                return self._pointer(data, query, names.name(place) if place else "")
+        excluded = bool(name) and ("." not in name or self._excluded(name) is not None)
+        if excluded or not names or not name or kind not in _MADE_UP:
+            return Forward(data, query, excluded)
+        if _NO_HOST.search(name):
+            return reply(data, query, NXDOMAIN)
+        if kind in (HTTPS, SVCB) or (kind == AAAA and not self._ipv6):
+            return self._keep(data, reply(data, query), name, 0)
+        return self._make_up(data, query, names)
+
+    def _make_up(self, data: bytes, query: Query, names: Names) -> bytes:
+        place = names.place_of(query.name)
+        if place is None:
+            return reply(data, query, SERVFAIL)
+        addresses = {A: names.ranges.address(place)}
+        if self._ipv6:
+            addresses[AAAA] = names.ranges.address6(place)
+        made = reply(data, query, NOERROR, *self._records(query.kind, addresses))
+        return self._keep(data, made, query.name, place)
+
+    def _records(self, asked: int, addresses: dict[int, bytes]) -> Iterator[bytes]:
+        return (
+            record(kind, self._ttl, address)
+            for kind, address in addresses.items()
+            if asked in (kind, ANY)
+        )
+
+    def _pointer(self, data: bytes, query: Query, name: str) -> bytes:
+        if not name:
+            return reply(data, query, NXDOMAIN)
+        return reply(data, query, NOERROR, record(PTR, self._ttl, write_name(name)))
+
+    def _keep(self, data: bytes, made: bytes, name: str, place: int) -> bytes:
+        if len(data) <= LONGEST_KEPT:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            self._kept[data[2:]] = name, place, made[2:]
+        return made
