@@ -45,6 +45,9 @@ def test_every_key_is_in_the_guide_and_in_the_manual(name: str, key: Key) -> Non
     if key.required:
         assert "required" in rows or name == "port"
         assert any("Required." in text for text in item)
+    elif isinstance(key.default, tuple):
+        assert all(f"`{one}`" in GUIDE for one in key.default)
+        assert any(all(str(one) in text for one in key.default) for text in item)
     elif key.default is not None:
         default = str(key.default).lower() if isinstance(key.default, bool) else str(key.default)
         assert f"`{default}`" in rows

@@ -174,7 +174,7 @@ def test_a_required_key_is_missing(faults: Faults, key: str) -> None:
             [
                 "f:5:25: tproxies.t.no-upd: unknown key, did you mean 'no-udp'?; "
                 "can be port, mark, no-udp, no-ipv6, dns-hijack, "
-                "upstream, select, on-down, udp, health-check"
+                "upstream, select, on-down, udp, health-check, dns"
             ],
         ),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
+from cgtproxy.config.dns.checks import check_dns
 from cgtproxy.config.faults import Place, Report, show
 from cgtproxy.config.model import DEFAULT_WORKERS, Config, Tproxy
 from cgtproxy.config.regex import matches_every_path
@@ -15,7 +16,10 @@ _LOOPBACK6 = IPv6Network("::1/128")
 
 
 def check_references(root: Value, report: Report) -> None:
-    """Report marks used twice and rules that name no TPROXY. Values at fault are passed over."""
+    """Report marks used twice, rules that name no TPROXY, DNS servers at odds.
+
+    Values at fault are passed over.
+    """
     tproxies: dict[str, Value] = root.data["tproxies"].data if "tproxies" in root.data else {}
     marks: dict[int, Place] = {}
     for tproxy in tproxies.values():
@@ -25,6 +29,7 @@ def check_references(root: Value, report: Report) -> None:
                 wrong = f"{mark.data} is the mark of {first.path} on line {first.line} too"
                 report.add(mark.place, wrong, "must be different for each TPROXY")
 
+    check_dns(tproxies, report)
     _check_own_mark(root, marks, report)
     for rule in root.data["rules"].data if "rules" in root.data else []:
         name = rule.data.get("tproxy") if rule.data else None
@@ -80,9 +85,9 @@ def _open_loopback(config: Config) -> list[str]:
 
 def _idle_hijacks(tproxy: Tproxy, value: Value) -> Iterator[tuple[Place, str, str]]:
     """A hijack takes only queries that the TPROXY would get otherwise."""
-    if not (hijack := tproxy.dns_hijack):
+    hijack, keys = tproxy.dns_hijack, value.data.get("dns-hijack")
+    if not (hijack and keys):
         return
-    keys = value.data["dns-hijack"]
     if tproxy.no_udp and not hijack.tcp:
         wrong = "never takes effect: no-udp sends UDP direct, and the hijack is for UDP alone"
         yield keys.place, wrong, "set tcp: true, or remove no-udp or the hijack"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
-
+from cgtproxy.config.dns.keys import DNS, DNS_HIJACK
 from cgtproxy.config.model import DEFAULT_RULE_PRIORITY, DEFAULT_WORKERS
-from cgtproxy.config.scalars import Address, Block, Choice, Flag, Regex, Text, Url, Whole
+from cgtproxy.config.scalars import Block, Choice, Flag, Regex, Text, Url, Whole
 from cgtproxy.config.tables import Key, List, Named, OneOrMore, Table
 
 _U32 = 2**32 - 1
@@ -13,28 +12,6 @@ _U32 = 2**32 - 1
 _RESERVED_TABLES = {253: "table default", 254: "table main", 255: "table local"}
 # A rule after 32766 would come after table main, which has an answer for every packet.
 _LAST_PRIORITY = 32765
-
-_DNS_HIJACK = Table(
-    {
-        "ip": Key(
-            Address(IPv4Address),
-            "The DNS server that answers queries sent over IPv4.",
-            default=IPv4Address("127.0.0.1"),
-        ),
-        "ip6": Key(
-            Address(IPv6Address),
-            "The DNS server that answers queries sent over IPv6. Left out: they go to the TPROXY.",
-        ),
-        "port": Key(Whole(1, 65535), "The port of the DNS server.", default=53),
-        "tcp": Key(Flag(), "Hijack queries over TCP too, not only those over UDP.", default=False),
-        "loopback": Key(
-            Flag(),
-            "Hijack queries to a stub resolver on loopback (127.0.0.53) too, if the DNS server is "
-            "on loopback as well.",
-            default=True,
-        ),
-    }
-)
 
 _TPROXY = Table(
     {
@@ -51,7 +28,7 @@ _TPROXY = Table(
         "no-udp": Key(Flag(), "UDP goes direct.", default=False),
         "no-ipv6": Key(Flag(), "IPv6 goes direct.", default=False),
         "dns-hijack": Key(
-            _DNS_HIJACK, "Send the DNS queries that this TPROXY would get to a DNS server instead."
+            DNS_HIJACK, "Send the DNS queries that this TPROXY would get to a DNS server instead."
         ),
         "upstream": Key(
             OneOrMore(Url(), "an upstream URL, or a list of them"),
@@ -70,6 +47,9 @@ _TPROXY = Table(
         ),
         "health-check": Key(
             Whole(0, 86400), "Seconds between two checks of an upstream; 0 for none.", default=10
+        ),
+        "dns": Key(
+            DNS, "The built-in DNS server of this TPROXY. An empty mapping has all defaults."
         ),
     }
 )

@@ -29,11 +29,11 @@ DROP = Target("drop")
 class DnsHijack:
     """Send queries to port 53 to this server instead of the TPROXY.
 
-    `ip6` None leaves IPv6 queries to the TPROXY itself. `loopback`: queries to a stub
+    A family without a server leaves its queries to the TPROXY itself. `loopback`: queries to a stub
     resolver on loopback (127.0.0.53) are hijacked too, although loopback is bypassed.
     """
 
-    ip: IPv4Address
+    ip: IPv4Address | None
     ip6: IPv6Address | None
     port: int
     tcp: bool
@@ -85,6 +85,16 @@ class FakePool(NamedTuple):
     network6: IPv6Network = IPv6Network("fc00::/18")
 
 
+class Endpoint(NamedTuple):
+    """Where a server listens."""
+
+    ip: IPv4Address | IPv6Address
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.ip}]:{self.port}" if self.ip.version == 6 else f"{self.ip}:{self.port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Dns:
     """The DNS server of one TPROXY. `pool` None: it makes no addresses up, but forwards all.
@@ -93,7 +103,7 @@ class Dns:
     `exclude_upstreams`, directly, for names that match one of the shell patterns `exclude`.
     """
 
-    listen: tuple[tuple[IPv4Address | IPv6Address, int], ...]
+    listen: tuple[Endpoint, ...]
     upstreams: tuple[DnsUpstream, ...] = (SYSTEM,)
     through: Literal["upstream", "direct"] = "upstream"
     exclude: tuple[str, ...] = ()
@@ -170,6 +180,13 @@ class Config:
     def served(self) -> bool:
         """Whether the built-in server has anything to do."""
         return any(tproxy.server for tproxy in self.tproxies)
+
+    @property
+    def pools(self) -> tuple[FakePool, ...]:
+        """The different pools of the DNS servers; they do not overlap."""
+        served = [tproxy.server for tproxy in self.tproxies if tproxy.server]
+        pools = [server.dns.pool for server in served if server.dns and server.dns.pool]
+        return tuple(dict.fromkeys(pools))
 
     @property
     def limits(self) -> Workers:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from cgtproxy.config.checks import check_references, warn
+from cgtproxy.config.dns.meaning import dns_of, hijack_of
 from cgtproxy.config.faults import Fault, Place, Report
 from cgtproxy.config.keys import FILE
 from cgtproxy.config.model import (
     DIRECT,
     DROP,
     Config,
-    DnsHijack,
     Rule,
     Server,
     Target,
@@ -74,21 +74,13 @@ def _workers(keys: dict[str, Any]) -> Workers:
 
 
 def _tproxy(name: str, keys: dict[str, Any]) -> Tproxy:
-    hijack = keys.get("dns-hijack")
     return Tproxy(
         name=name,
         port=keys["port"],
         mark=keys["mark"],
         no_udp=keys["no-udp"],
         no_ipv6=keys["no-ipv6"],
-        dns_hijack=hijack
-        and DnsHijack(
-            ip=hijack["ip"],
-            ip6=hijack.get("ip6"),
-            port=hijack["port"],
-            tcp=hijack["tcp"],
-            loopback=hijack["loopback"],
-        ),
+        dns_hijack=hijack_of(keys),
         server=_server(keys) if "upstream" in keys else None,
     )
 
@@ -100,6 +92,7 @@ def _server(keys: dict[str, Any]) -> Server:
         on_down=keys["on-down"],
         udp=keys["udp"],
         health_check=keys["health-check"],
+        dns=dns_of(keys),
     )
 
 

@@ -53,7 +53,7 @@ class _Convertible(Protocol):
     def convert(self, text: str) -> Any: ...
 
 
-class _Scalar:
+class Scalar:
     kinds: tuple[str, ...] = ("text",)
     secret = False
 
@@ -68,7 +68,7 @@ class _Scalar:
         return None
 
 
-class Flag(_Scalar):
+class Flag(Scalar):
     kinds = ("a boolean",)
     must = "true or false"
 
@@ -83,7 +83,7 @@ class Flag(_Scalar):
 
 
 @dataclass(frozen=True)
-class Whole(_Scalar):
+class Whole(Scalar):
     """A whole number from `low` to `high`, but none of `reserved`."""
 
     low: int
@@ -119,7 +119,7 @@ class Whole(_Scalar):
 
 
 @dataclass(frozen=True)
-class Text(_Scalar):
+class Text(Scalar):
     """Text as it is written: a value such as 5 or true that YAML would convert included."""
 
     must: str
@@ -140,7 +140,7 @@ class Text(_Scalar):
 
 
 @dataclass(frozen=True)
-class Choice(_Scalar):
+class Choice(Scalar):
     of: tuple[str, ...]
 
     @property
@@ -156,7 +156,7 @@ class Choice(_Scalar):
         return {"type": "string", "enum": list(self.of)}
 
 
-class Url(_Scalar):
+class Url(Scalar):
     secret = True  # has a password
     must = (
         "an upstream URL: direct://, drop://, socks5://HOST:PORT, http://HOST:PORT "
@@ -187,7 +187,7 @@ class Regex(Text):
 
 
 @dataclass(frozen=True)
-class Address(_Scalar):
+class Address(Scalar):
     of: type[IPv4Address] | type[IPv6Address]
 
     @property
@@ -196,7 +196,7 @@ class Address(_Scalar):
 
     def convert(self, text: str) -> IPv4Address | IPv6Address:
         try:
-            return self.of(_unscoped(text))
+            return self.of(unscoped(text))
         except ValueError:
             raise ValueError(f"is not {self.must}") from None
 
@@ -204,12 +204,12 @@ class Address(_Scalar):
         return {"type": "string", "format": self.of.__name__.removesuffix("Address").lower()}
 
 
-class Block(_Scalar):
+class Block(Scalar):
     must = "an IPv4 or IPv6 address or CIDR, without a scope"
 
     def convert(self, text: str) -> Any:
         try:
-            return ip_network(_unscoped(text), strict=False)
+            return ip_network(unscoped(text), strict=False)
         except ValueError:
             raise ValueError("is not an address or CIDR") from None
 
@@ -217,7 +217,7 @@ class Block(_Scalar):
         return {"type": "string", "pattern": "^[0-9A-Fa-f:.]+(/[0-9.]+)?$"}
 
 
-def _unscoped(text: str) -> str:
+def unscoped(text: str) -> str:
     """A scope (`%eth0`) means an interface, of which nftables' address sets know nothing."""
     if "%" in text:
         raise ValueError

@@ -91,7 +91,7 @@ class Key:
     type: Type
     doc: str
     required: bool = False
-    default: Any = None
+    default: Any = None  # a tuple for a list
 
     def schema(self) -> dict[str, Any]:
         schema = {"description": self.doc} | self.type.schema()
@@ -101,9 +101,14 @@ class Key:
             if "enum" in schema:
                 schema["enum"] = [*schema["enum"], None]
         if self.default is not None:
-            shown = self.default if isinstance(self.default, int) else str(self.default)
-            schema["default"] = shown
+            schema["default"] = _shown(self.default)
         return schema
+
+
+def _shown(default: Any) -> Any:
+    if type(default) is tuple:
+        return [_shown(item) for item in default]
+    return default if isinstance(default, int) else str(default)
 
 
 @dataclass(frozen=True)

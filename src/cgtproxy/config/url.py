@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from cgtproxy.config.model import Upstream
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 _PORTS = {"socks5": 1080, "http": 80, "https": 443}
 _LONGEST = 255  # bytes of a user name or password (RFC 1929), and of a host name
@@ -15,15 +18,9 @@ _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?\.?")
 
 def parse_upstream(text: str) -> Upstream:
     """Raises ValueError, whose text has none of the URL's secrets."""
-    from urllib.parse import unquote, urlsplit
+    from urllib.parse import unquote
 
-    if not text.isprintable() or " " in text:
-        raise ValueError("spaces and control characters must be percent-encoded")
-    try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError:
-        raise ValueError("the host or port is malformed") from None
+    url, port = split(text)
     if url.path not in ("", "/") or url.fragment:
         raise ValueError("nothing may follow the port but options (`?`)")
     if url.scheme in ("direct", "drop"):
@@ -38,27 +35,42 @@ def parse_upstream(text: str) -> Upstream:
         raise ValueError("the user and the password have 1 to 255 bytes each")
     return Upstream(
         cast(Literal["socks5", "http", "https"], url.scheme),
-        _host(url.netloc, url.hostname or ""),
-        _PORTS[url.scheme] if port is None else _port(port),
+        read_host(url),
+        _PORTS[url.scheme] if port is None else read_port(port),
         user,
         password,
         **options,
     )
 
 
-def _port(number: int) -> int:
+def split(text: str) -> tuple[SplitResult, int | None]:
+    """A URL and its port. Raises ValueError."""
+    from urllib.parse import urlsplit
+
+    if not text.isprintable() or " " in text:
+        raise ValueError("spaces and control characters must be percent-encoded")
+    try:
+        url = urlsplit(text)
+        return url, url.port
+    except ValueError:
+        raise ValueError("the host or port is malformed") from None
+
+
+def read_port(number: int) -> int:
     if not number:
         raise ValueError("port 0 is no port")
     return number
 
 
-def _host(netloc: str, host: str) -> str:
+def read_host(url: SplitResult) -> str:
+    """A name, or an address in its short form. Raises ValueError."""
     from ipaddress import ip_address
 
+    host = url.hostname or ""
     try:
         return str(ip_address(host))
     except ValueError:
-        if "[" in netloc or not _HOST.fullmatch(host):
+        if "[" in url.netloc or not _HOST.fullmatch(host):
             raise ValueError("the host is no name and no address") from None
     return host
 

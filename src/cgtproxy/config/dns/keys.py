@@ -1,0 +1,95 @@
+"""The keys under `dns` and `dns-hijack` of a TPROXY."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from cgtproxy.config.dns.scalars import DnsUrl, Listener, NamePattern, Pool
+from cgtproxy.config.model import SYSTEM, Endpoint, FakePool
+from cgtproxy.config.scalars import Address, Choice, Flag, Whole
+from cgtproxy.config.tables import Key, List, OneOrMore, Table
+
+DEFAULT_LISTEN = Endpoint(IPv4Address("127.0.0.1"), 1053), Endpoint(IPv6Address("::1"), 1053)
+# STUN is not among them: its servers' own addresses are in none of its answers, and a look-up of
+# them by the network's DNS would tell it of every call.
+DEFAULT_EXCLUDE = (
+    # Names that only the network one is in knows (RFC 6761, RFC 6762, RFC 8375), or one's own VPN.
+    *("localhost", "*.localhost", "*.localdomain", "*.lan", "*.local", "*.internal"),
+    *("*.home.arpa", "fritz.box", "*.fritz.box", "*.ts.net"),
+    # A time server is looked up once and asked for months, longer than a made-up address lasts.
+    *("*.ntp.org", "ntp.ubuntu.com", "time.apple.com", "time.cloudflare.com", "time.google.com"),
+    "time.windows.com",
+    # Whether there is a portal to log in at only this network can answer.
+    *("captive.apple.com", "connectivitycheck.android.com", "connectivitycheck.gstatic.com"),
+    *("detectportal.firefox.com", "*.msftconnecttest.com", "*.msftncsi.com", "nmcheck.gnome.org"),
+    *("networkcheck.kde.org", "network-test.debian.org", "connectivity-check.ubuntu.com"),
+    *("fedoraproject.org", "conncheck.opensuse.org", "ping.archlinux.org"),
+)
+
+DNS_HIJACK = Table(
+    {
+        "ip": Key(
+            Address(IPv4Address),
+            "The DNS server that answers queries sent over IPv4.",
+            default=IPv4Address("127.0.0.1"),
+        ),
+        "ip6": Key(
+            Address(IPv6Address),
+            "The DNS server that answers queries sent over IPv6. Left out: they go to the TPROXY.",
+        ),
+        "port": Key(Whole(1, 65535), "The port of the DNS server.", default=53),
+        "tcp": Key(Flag(), "Hijack queries over TCP too, not only those over UDP.", default=False),
+        "loopback": Key(
+            Flag(),
+            "Hijack queries to a stub resolver on loopback (127.0.0.53) too, if the DNS server is "
+            "on loopback as well.",
+            default=True,
+        ),
+    }
+)
+
+_DNS_UPSTREAMS = OneOrMore(DnsUrl(), "the URL of a DNS server, or a list of them")
+
+DNS = Table(
+    {
+        "mode": Key(
+            Choice(("fake-ip", "forward")),
+            "fake-ip answers with made-up addresses, so that names are looked up at the upstream; "
+            "forward passes all queries on.",
+            default="fake-ip",
+        ),
+        "listen": Key(
+            OneOrMore(Listener(), "ADDRESS:PORT, or a list of them"),
+            "Where the DNS server listens, over UDP and TCP.",
+            default=DEFAULT_LISTEN,
+        ),
+        "upstream": Key(
+            _DNS_UPSTREAMS, "The DNS servers that queries are passed on to.", default=(SYSTEM,)
+        ),
+        "through": Key(
+            Choice(("upstream", "direct")),
+            "How they are reached: through the TPROXY's upstream, or directly. The system's "
+            "servers (system://) always are reached directly.",
+            default="upstream",
+        ),
+        "exclude": Key(
+            List(NamePattern(), "a list of shell patterns"),
+            "Names that get their real addresses, from exclude-upstream.",
+            default=DEFAULT_EXCLUDE,
+        ),
+        "exclude-upstream": Key(
+            _DNS_UPSTREAMS,
+            "The DNS servers that excluded names are looked up at, directly.",
+            default=(SYSTEM,),
+        ),
+        "pool": Key(
+            Pool(IPv4Network), "The IPv4 addresses to make up.", default=FakePool().network
+        ),
+        "pool6": Key(
+            Pool(IPv6Network), "The IPv6 addresses to make up.", default=FakePool().network6
+        ),
+        "ttl": Key(
+            Whole(0, 86400), "The seconds that a made-up address may be remembered.", default=1
+        ),
+    }
+)
