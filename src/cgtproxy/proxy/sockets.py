@@ -95,10 +95,16 @@ def original_destination(family: int, sockaddr: bytes) -> Address:
     return socket.inet_ntop(family, sockaddr[8:24]), port, 0, scope
 
 
-def datagrams(family: int, mark: int) -> Socket:
-    """A UDP socket for any destinations, which queues ICMP errors."""
+def outgoing_datagrams(family: int, mark: int) -> Socket:
+    """A UDP socket, to be connected."""
     sock = socket.SocketType(family, _DATAGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+    return sock
+
+
+def datagrams(family: int, mark: int) -> Socket:
+    """A UDP socket for any destinations, which queues ICMP errors."""
+    sock = outgoing_datagrams(family, mark)
     sock.setsockopt(*_RECVERR[family], 1)
     return sock
 
@@ -166,6 +172,11 @@ def has_family(family: int) -> bool:
     return True
 
 
+def for_asyncio(sock: Socket) -> socket.socket:
+    """The same socket as asyncio wants it."""
+    return socket.socket(sock.family, sock.type, sock.proto, sock.detach())
+
+
 def is_local(family: int, host: str) -> bool:
     """Whether `host` is an address of this computer."""
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
@@ -184,6 +195,16 @@ def _is_loopback(host: str) -> bool:
     address = ip_address(host)
     mapped = address.ipv4_mapped if address.version == 6 else None
     return (mapped or address).is_loopback
+
+
+def numeric(host: str, port: int) -> tuple[int, Address]:
+    """The family and the address, as connect(2) takes it, of an address given as text.
+
+    Raises OSError for a name. A link-local address may have a zone.
+    """
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    family, _, _, _, address = socket.getaddrinfo(host, port, flags=flags, type=STREAM)[0]
+    return int(family), address
 
 
 def show(address: Address) -> str:
