@@ -37,6 +37,7 @@ from .network import (
     TPROXY_PORT,
     Origin,
     Responder,
+    sealed,
 )
 from .probe import (
     DROPPED,
@@ -98,6 +99,7 @@ __all__ = [
     "probe",
     "reset",
     "run",
+    "sealed",
     "traces",
     "verdicts",
     "wait_until",

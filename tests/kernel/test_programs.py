@@ -1,0 +1,117 @@
+"""Programs that people use, through the built-in server and the proxies that people use."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+
+import pytest
+
+import bed
+from bed import upstreams, web
+from kernel.test_proxy import config, start
+
+__all__ = ["start"]
+
+ADDRESS = f"127.0.0.1:{upstreams.PORT}"
+SOCKS5, HTTP = f"socks5://{ADDRESS}", f"http://{ADDRESS}"
+BIG = 20_000_000
+
+
+@pytest.fixture(scope="module")
+def site(origin, tmp_path_factory):
+    with web.WebServer(tmp_path_factory.mktemp("web")) as server:
+        yield server
+
+
+@pytest.fixture
+def app(cgroup):
+    """Programs in it reach the world through the server, or not at all."""
+    with bed.sealed(cgroup("app")) as home:
+        yield home
+
+
+@pytest.mark.parametrize("host", [bed.ORIGIN4, bed.ORIGIN6])
+def test_curl(start, app, tmp_path, site, host):
+    body = tmp_path / "body"
+    body.write_bytes(web.content(BIG))
+    trust = ["--cacert", str(site.authority)]
+    with start(config()):
+        for where, version, *options in (
+            (web.url("http", host), "--http1.1"),
+            (web.url("https", host), "--http1.1", *trust),
+            (web.url("https", host), "--http2", *trust),
+        ):
+            directory = tmp_path / f"{where[:5]}{version}"
+            web.Fetching(app, directory, where, [BIG, 0, 1], version, *options).check()
+            upload = ["curl", "--disable", "--silent", version, *options, "-T", str(body)]
+            assert web.output(app, [*upload, f"{where}/"]) == web.digest(web.content(BIG))
+
+
+@pytest.mark.parametrize("host", [bed.ORIGIN4, bed.ORIGIN6])
+def test_iperf3(start, app, host):
+    udp = ["--udp", "--bitrate", "20M"]
+    with (
+        bed.Program([*bed.OUTSIDE, "iperf3", "--server", "--forceflush"]) as server,
+        start(config()),
+    ):
+        server.wait_line("Server listening")
+        for options in ([], ["--reverse"], udp, [*udp, "--reverse"]):
+            client = ["iperf3", "--client", host, "--json", "--time", "1", *options]
+            report = json.loads(web.output(app, client))
+            moved = report["end"].get("sum_received") or report["end"]["sum"]
+            assert moved["bytes"] > 100_000, options
+            assert moved.get("lost_percent", 0) < 50, options
+
+
+UPSTREAMS = {
+    "direct": (None, "direct://", True),
+    "microsocks": (lambda home, _: upstreams.microsocks(home), SOCKS5, False),
+    "dante": (upstreams.dante, SOCKS5, True),
+    "ssh": (upstreams.Ssh, SOCKS5, False),
+    "sing-box": (lambda *where: upstreams.sing_box(*where, "socks"), SOCKS5, True),
+    "tinyproxy": (upstreams.tinyproxy, HTTP, False),
+}
+
+
+@pytest.mark.parametrize("name", UPSTREAMS)
+def test_as_a_browser_does(name, start, cgroup, app, tmp_path, site):
+    """Many objects over few connections of all kinds, some of them big, some given up."""
+    make, upstream, carries_udp = UPSTREAMS[name]
+    trust = ["--cacert", str(site.authority)]
+    small = [size * 997 for size in range(100)]
+    with (
+        make(cgroup("upstream"), tmp_path) if make else nullcontext(),
+        start(config(upstream)) as server,
+    ):
+        pages = [
+            web.Fetching(app, tmp_path / "plain", web.url("http"), small, "--http1.1"),
+            web.Fetching(app, tmp_path / "tls", web.url(), small, "--http1.1", *trust),
+            web.Fetching(app, tmp_path / "h2", web.url(), small, "--http2", *trust),
+            web.Fetching(app, tmp_path / "big", web.url(), [3_000_000] * 4, "--http2", *trust),
+        ]
+        web.output(app, [sys.executable, "-IS", "-c", GIVING_UP, bed.ORIGIN4, str(web.PLAIN)])
+        if carries_udp:
+            wanted = [(f"GET:{size}", web.content(size)) for size in (0, 1, 70_000, 1_000_000)]
+            wanted.append(("PUT:300000", web.digest(bytes(300_000)).encode()))
+            answers = web.http3(app, site, web.url(), [request for request, _ in wanted])
+            assert answers == [f"200 {web.digest(body)}" for _, body in wanted]
+        for page in pages:
+            page.check()
+        assert "Traceback" not in server.output
+
+
+# Connections of somebody who does not wait for what he has asked for.
+GIVING_UP = """
+import socket, struct, sys
+address = sys.argv[1], int(sys.argv[2])
+socks = [socket.create_connection(address, 10) for _ in range(30)]
+for number, sock in enumerate(socks):
+    sock.sendall(b"GET /3000000 HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+    if number % 3:
+        assert sock.recv(1000).startswith(b"HTTP/1.1 200")
+    if number % 2:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+"""
