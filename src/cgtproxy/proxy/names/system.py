@@ -33,6 +33,11 @@ def hosts(name: str) -> list[str]:
     return list(found) or (_LOOPBACK if name == "localhost" else [])
 
 
+def names(address: str) -> list[str]:
+    """The names that the file has for an address."""
+    return [name for name, addresses in _hosts.read().items() if address in addresses]
+
+
 def parse_servers(text: str) -> list[str]:
     lines = (line.split() for line in text.splitlines())
     named = [words[1] for words in lines if words[:1] == ["nameserver"] and len(words) > 1]

@@ -1,0 +1,190 @@
+"""Asking one DNS server: over UDP, over TCP (RFC 7766), over TLS (RFC 7858).
+
+Messages go as they are, but for their ids, so that nothing is lost of what is not understood.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+from typing import Protocol
+
+import dns.exception
+import dns.flags
+import dns.message
+
+from cgtproxy.proxy.dns.dial import PATIENCE, DialError, Resolve, Route, reason
+from cgtproxy.proxy.sockets import for_asyncio, numeric, outgoing_datagrams
+
+_RESEND = (1.0, 2.0)  # seconds to wait for an answer, each time that the question is sent
+_IDLE = 60.0  # seconds until a connection is closed that nobody uses
+LARGEST = 65535  # bytes of a message
+
+
+class AskError(Exception):
+    """The server gave no answer; says why."""
+
+
+class ClosedError(AskError):
+    """The server ended the connection."""
+
+
+class Client(Protocol):
+    async def ask(self, query: bytes) -> bytes:
+        """The answer, with the id of the query. Raises AskError."""
+
+
+class UdpClient:
+    """`tcp` is asked what has no room in a datagram."""
+
+    def __init__(self, host: str, port: int, mark: int, resolve: Resolve, tcp: Client) -> None:
+        self._host, self._port = host, port
+        self._mark = mark
+        self._resolve = resolve
+        self._tcp = tcp
+
+    async def ask(self, query: bytes) -> bytes:
+        failure = f"the name {self._host} is not found"
+        for address in await self._resolve(self._host):
+            try:
+                answer = await self._ask(address, query)
+            except OSError as error:
+                failure = reason(error)
+                continue
+            if dns.flags.TC & int.from_bytes(answer[2:4], "big"):
+                return await self._tcp.ask(query)
+            return answer
+        raise AskError(failure)
+
+    async def _ask(self, address: str, query: bytes) -> bytes:
+        """A port and an id of its own for each question keep guessed answers out (RFC 5452)."""
+        family, destination = numeric(address, self._port)
+        with for_asyncio(outgoing_datagrams(family, self._mark)) as sock:
+            sock.connect(destination)
+            sent = os.urandom(2) + query[2:]
+            for patience in _RESEND:
+                sock.send(sent)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(patience):
+                        return query[:2] + (await _matching(sock, sent))[2:]
+        raise TimeoutError
+
+
+async def _matching(sock: socket.socket, query: bytes) -> bytes:
+    loop = asyncio.get_running_loop()
+    while True:
+        answer = await loop.sock_recv(sock, LARGEST)
+        if is_answer(query, answer):
+            return answer
+
+
+class StreamClient:
+    """One connection for all questions, opened when it is needed; with `context`, by TLS."""
+
+    def __init__(
+        self, route: Route, host: str, port: int, context: ssl.SSLContext | None = None
+    ) -> None:
+        self._route = route
+        self._host, self._port = host, port
+        self._context = context
+        self._opening: asyncio.Task[_Connection] | None = None
+
+    async def ask(self, query: bytes) -> bytes:
+        used = self._connection is not None
+        connection = await self._connected()
+        try:
+            return await connection.ask(query)
+        except ClosedError:
+            # Servers close what is idle, perhaps just when we ask (RFC 7766, section 6.2.4).
+            if not used:
+                raise
+            return await (await self._connected()).ask(query)
+
+    @property
+    def _connection(self) -> _Connection | None:
+        opening = self._opening
+        if opening is None or not opening.done() or opening.cancelled() or opening.exception():
+            return None
+        return None if opening.result().closed else opening.result()
+
+    async def _connected(self) -> _Connection:
+        """Who gives up waiting leaves the others their connection."""
+        if self._opening is None or (self._opening.done() and not self._connection):
+            self._opening = asyncio.create_task(self._open())
+        try:
+            return await asyncio.shield(self._opening)
+        except (DialError, OSError, EOFError) as error:
+            raise AskError(reason(error)) from error
+
+    async def _open(self) -> _Connection:
+        reader, writer = await self._route.open(self._host, self._port)
+        if self._context:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await writer.start_tls(self._context, server_hostname=self._host)
+            except BaseException:
+                writer.transport.abort()
+                raise
+        return _Connection(reader, writer)
+
+
+class _Connection:
+    """Questions go out as they come, and are answered in any order."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._waiting: dict[int, tuple[bytes, asyncio.Future[bytes]]] = {}
+        self._next_id = 0
+        self._answers = 0
+        self.closed = False
+        self._task = asyncio.create_task(self._read())
+
+    async def ask(self, query: bytes) -> bytes:
+        if self.closed:
+            raise ClosedError("it closed the connection")
+        number = self._next_id = (self._next_id + 1) & 0xFFFF
+        sent = number.to_bytes(2, "big") + query[2:]
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = sent, future
+        answers = self._answers
+        try:
+            self._writer.write(len(sent).to_bytes(2, "big") + sent)
+            async with asyncio.timeout(PATIENCE):
+                return query[:2] + (await future)[2:]
+        except TimeoutError as error:
+            if self._answers == answers:  # nothing comes any more: perhaps the way is dead
+                self._task.cancel()
+            raise AskError(reason(error)) from error
+        finally:
+            self._waiting.pop(number, None)
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                async with asyncio.timeout(_IDLE):
+                    length = int.from_bytes(await self._reader.readexactly(2), "big")
+                    answer = await self._reader.readexactly(length)
+                sent, future = self._waiting.get(int.from_bytes(answer[:2], "big"), (b"", None))
+                if future and not future.done() and is_answer(sent, answer):
+                    self._answers += 1
+                    future.set_result(answer)
+        except (OSError, EOFError):
+            pass
+        finally:
+            self.closed = True
+            self._writer.transport.abort()
+            for _, future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(ClosedError("it closed the connection"))
+
+
+def is_answer(query: bytes, answer: bytes) -> bool:
+    """Whether that is what was asked for (RFC 5452, section 9.1)."""
+    try:
+        asked = dns.message.from_wire(query, question_only=True)
+        return asked.is_response(dns.message.from_wire(answer, question_only=True))
+    except (dns.exception.DNSException, ValueError):
+        return False

@@ -1,0 +1,106 @@
+"""The computer's own way of resolving names: its hosts file, then its DNS servers, directly."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+from cgtproxy.proxy.dns.clients import AskError, StreamClient, UdpClient
+from cgtproxy.proxy.dns.dial import DirectRoute
+from cgtproxy.proxy.dns.ranked import Ranked
+from cgtproxy.proxy.names import system
+from cgtproxy.proxy.names.stub import is_address
+from cgtproxy.proxy.protocols.dns import (
+    AAAA,
+    NOERROR,
+    PTR,
+    A,
+    build_query,
+    parse_addresses,
+    write_name,
+)
+from cgtproxy.proxy.protocols.dns_server import address_of_pointer, parse_query, record, reply
+from cgtproxy.proxy.throttle import Throttle
+
+_PORT = 53
+_TTL = 60  # seconds, of what the hosts file says
+_SHORTEST = 10.0  # seconds that the addresses of a DNS server are kept
+_FAMILIES = {A: socket.AF_INET, AAAA: socket.AF_INET6}
+
+
+class System:
+    """The Client of `system://`, and what the others find the addresses of their servers by.
+
+    getaddrinfo(3) would not do: its sockets have no mark, so that a rule for all programs would
+    send its questions back here.
+    """
+
+    def __init__(self, mark: int, throttle: Throttle) -> None:
+        self.direct = DirectRoute(mark, self.addresses)
+        self._mark = mark
+        self._throttle = throttle
+        self._servers: list[str] = []
+        self._ranked = Ranked({}, throttle)
+        self._known: dict[str, tuple[float, list[str]]] = {}  # until when, by name
+
+    async def ask(self, query: bytes) -> bytes:
+        return from_hosts(query) or await self._current().ask(query)
+
+    async def addresses(self, host: str) -> Sequence[str]:
+        """Those of `host`, which may be one; none for a name that is not found now."""
+        if is_address(host):
+            return [host]
+        if found := system.hosts(host):
+            return found
+        until, found = self._known.get(host, (0.0, []))
+        if time.monotonic() < until:
+            return found
+        answers = await asyncio.gather(*(self._look_up(host, kind) for kind in _FAMILIES))
+        found = [address for _, addresses in answers for address in addresses]
+        if found:
+            ttl = min(ttl for ttl, addresses in answers if addresses)
+            self._known[host] = time.monotonic() + max(ttl, _SHORTEST), found
+        return found
+
+    async def _look_up(self, host: str, kind: int) -> tuple[int, list[str]]:
+        try:
+            answer = await self._current().ask(build_query(0, host, kind))
+            _, found, ttl = parse_addresses(answer, 0, host, kind)
+        except (AskError, ValueError):  # a MalformedError is one
+            return 0, []
+        return ttl, [socket.inet_ntop(_FAMILIES[kind], packed) for packed in found]
+
+    def _current(self) -> Ranked:
+        servers = system.servers()
+        if servers != self._servers:
+            self._servers = servers
+            clients = {server: self._client(server) for server in servers}
+            self._ranked = Ranked(clients, self._throttle)
+        return self._ranked
+
+    def _client(self, server: str) -> UdpClient:
+        tcp = StreamClient(self.direct, server, _PORT)
+        return UdpClient(server, _PORT, self._mark, self.addresses, tcp)
+
+
+def from_hosts(data: bytes) -> bytes | None:
+    """The answer to a query about what is in the hosts file."""
+    try:
+        query = parse_query(data)
+        if query.kind == PTR and (address := address_of_pointer(query.name)):
+            known = system.names(str(ip_address(address)))
+            found = [write_name(name) for name in known[:1]]
+        elif query.kind in _FAMILIES:
+            known = system.hosts(query.name)
+            packed = [ip_address(text.partition("%")[0]).packed for text in known]
+            found = [one for one in packed if len(one) == (4 if query.kind == A else 16)]
+        else:
+            return None
+    except ValueError:  # no name; a MalformedError is one
+        return None
+    if not known:
+        return None
+    return reply(data, query, NOERROR, *(record(query.kind, _TTL, one) for one in found))
