@@ -33,5 +33,11 @@ class PermissionMissingError(CgtproxyError):
     exit_code = ExitCode.NOPERM
 
 
+class NothingToServeError(CgtproxyError):
+    """No TPROXY has an upstream."""
+
+    exit_code = ExitCode.CONFIG
+
+
 class AlreadyRunningError(CgtproxyError):
     exit_code = ExitCode.TEMPFAIL

@@ -17,7 +17,8 @@ from typing import TypeAlias
 
 from cgtproxy import __version__
 from cgtproxy.config.model import Config
-from cgtproxy.errors import CgtproxyError, ExitCode
+from cgtproxy.errors import CgtproxyError, NothingToServeError
+from cgtproxy.loop import Callback
 from cgtproxy.notify import Notifier
 from cgtproxy.proxy.checks import Checker
 from cgtproxy.proxy.reactor import Reactor
@@ -29,13 +30,10 @@ FIRST_DELAY, LONGEST_DELAY = 0.05, 5.0  # seconds before a worker is replaced
 SETTLED = 10.0  # seconds a worker must live to count as healthy
 
 Maker: TypeAlias = Callable[[int, int, int], Socket]
+Watcher: TypeAlias = tuple[Health, Checker]
 Kind: TypeAlias = tuple[Maker, int, int]  # listen or listen_datagrams, family, port
 
 log = logging.getLogger("cgtproxy")
-
-
-class NothingToServeError(CgtproxyError):
-    exit_code = ExitCode.CONFIG
 
 
 class Supervisor:
@@ -49,26 +47,29 @@ class Supervisor:
         self._workers: dict[int, int] = {}  # pid → number
         self._draining: set[int] = set()
         self._delay = FIRST_DELAY
+        self._checker: Checker | None = None
+        self._coming: Checker | None = None  # still looking names up
         # Nobody writes to it: its end tells the workers that this process is gone.
         self._alive = os.pipe()
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises CgtproxyError where it cannot start."""
         self._config = self._loaded()
-        self._health, self._checker = self._watcher(self._config)
+        watcher = self._watcher(self._config)
         self._listen()
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload)
         self._loop.on_signal(signal.SIGCHLD, self._reap)
-        for number in range(self._count):
-            self._start_worker(number)
-        self._checker.start()
-        log.info("cgtproxy %s: %s", __version__, self._status())
-        self._notifier.ready(self._status())
+        self._prepare(watcher, partial(self._begin, watcher))
         self._loop.run()
         self._notifier.stopping()
         self._stop()
+
+    def _begin(self, watcher: Watcher) -> None:
+        self._renew(watcher)
+        log.info("cgtproxy %s: %s", __version__, self._status())
+        self._notifier.ready(self._status())
 
     @property
     def _count(self) -> int:
@@ -89,9 +90,17 @@ class Supervisor:
             raise NothingToServeError(what, "give one: `upstream: socks5://127.0.0.1:1080`")
         return config
 
-    def _watcher(self, config: Config) -> tuple[Health, Checker]:
+    def _watcher(self, config: Config) -> Watcher:
         health = Health(remote(config))
-        return health, Checker(config, self._loop, health, self._moved)
+        known = self._checker.targets if self._checker else {}
+        return health, Checker(config, self._loop, health, known, self._moved)
+
+    def _prepare(self, watcher: Watcher, then: Callback) -> None:
+        """Call `then` when the upstreams' names are looked up, unless something else comes first."""
+        if self._coming:
+            self._coming.stop()
+        self._coming = watcher[1]
+        self._coming.prepare(then)
 
     def _listen(self) -> None:
         """Make the sockets that are missing, and close those that are not wanted any more."""
@@ -151,6 +160,7 @@ class Supervisor:
         for socks in self._sockets.values():
             for sock in socks[:number] + socks[number + 1 :]:
                 sock.close()
+        assert self._checker
         inlets = self._inlets(number)
         Worker(self._config, inlets, self._checker.targets, self._health).run(self._alive[0])
 
@@ -181,28 +191,47 @@ class Supervisor:
 
     def _reload(self) -> None:
         self._notifier.reloading()
-        old = self._config
         try:
-            self._config = self._loaded()
-            watcher = self._watcher(self._config)
+            config = self._loaded()
+            watcher = self._watcher(config)
+        except NothingToServeError:
+            log.info("no TPROXY has an upstream any more")
+            self._loop.stop()
+            return
+        except CgtproxyError as error:
+            self._keep(error)
+        else:
+            self._prepare(watcher, partial(self._apply, config, watcher))
+
+    def _apply(self, config: Config, watcher: Watcher) -> None:
+        old, self._config = self._config, config
+        try:
             self._listen()
         except CgtproxyError as error:
             self._config = old
-            log.error("not reloaded, the old configuration stays in force: %s", error)
-        else:
-            self._renew(watcher)
-            log.info("reloaded: %s", self._status())
+            self._keep(error)
+            return
+        self._renew(watcher)
+        log.info("reloaded: %s", self._status())
+        self._notifier.ready(self._status())
+
+    def _keep(self, error: CgtproxyError) -> None:
+        log.error("not reloaded, the old configuration stays in force: %s", error)
         self._notifier.ready(self._status())
 
     def _moved(self) -> None:
         """An upstream's name has other addresses."""
-        self._renew(self._watcher(self._config))
+        if not self._coming:
+            watcher = self._watcher(self._config)
+            self._prepare(watcher, partial(self._renew, watcher))
 
-    def _renew(self, watcher: tuple[Health, Checker]) -> None:
+    def _renew(self, watcher: Watcher) -> None:
         """New workers for new connections; the old ones go on with theirs."""
         before = list(self._workers)
-        self._checker.stop()
+        if self._checker:
+            self._checker.stop()
         self._health, self._checker = watcher
+        self._coming = None
         self._workers.clear()
         for number in range(self._count):
             self._start_worker(number)
