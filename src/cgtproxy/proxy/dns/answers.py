@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import Protocol
@@ -46,8 +45,9 @@ LONGEST_KEPT = 512  # bytes of a query
 
 # HTTPS and SVCB have hints of real addresses: who follows them goes past the made-up ones.
 _MADE_UP = frozenset((A, AAAA, ANY, HTTPS, SVCB))
-# What a resolver at the far end would take for an address: 127.1, 0x7f.1 (inet_aton(3)).
-_NO_HOST = re.compile(r"\\|(?:^|\.)(?:[0-9]+|0x[0-9a-f]*)\Z")
+# No last label begins with a digit. A resolver at the far end takes 127.1 and 0x7f.1 for addresses
+# (inet_aton(3)), and would connect to itself.
+_HOST = re.compile(r"[a-z0-9_.-]*\.[a-z_-][a-z0-9_-]*")
 _LOOPBACK = {A: b"\x7f\0\0\1", AAAA: bytes(15) + b"\1"}
 
 
@@ -130,7 +130,7 @@ class Answers:
         excluded = bool(name) and ("." not in name or self._excluded(name) is not None)
         if excluded or not names or not name or kind not in _MADE_UP:
             return Forward(data, query, excluded)
-        if _NO_HOST.search(name):
+        if not _HOST.fullmatch(name):
             return reply(data, query, NXDOMAIN)
         if kind in (HTTPS, SVCB) or (kind == AAAA and not self._ipv6):
             return self._keep(data, reply(data, query), name, 0)
@@ -146,12 +146,12 @@ class Answers:
         made = reply(data, query, NOERROR, *self._records(query.kind, addresses))
         return self._keep(data, made, query.name, place)
 
-    def _records(self, asked: int, addresses: dict[int, bytes]) -> Iterator[bytes]:
-        return (
+    def _records(self, asked: int, addresses: dict[int, bytes]) -> list[bytes]:
+        return [
             record(kind, self._ttl, address)
             for kind, address in addresses.items()
             if asked in (kind, ANY)
-        )
+        ]
 
     def _pointer(self, data: bytes, query: Query, name: str) -> bytes:
         if not name:

@@ -73,7 +73,7 @@ def read_name(data: bytes, at: int) -> tuple[str, int]:
             raise MalformedError(f"a label of type {length >> 6}")
         if size > _LONGEST_NAME:
             raise MalformedError("the name is too long")
-    return _text(labels), end or at + 1
+    return _text(labels) if labels else "", end or at + 1
 
 
 def _text(labels: list[bytes]) -> str:
