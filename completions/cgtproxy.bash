@@ -9,11 +9,11 @@ _cgtproxy() {
             return
             ;;
         --log-level) words='debug info warning error' ;;
-        check) words="config permission $options" ;;
+        check) words="config permission proxy $options" ;;
         config) words="schema $options" ;;
         rules | proxy) words=$options ;;
-        install-service | uninstall-service) words='-h --help' ;;
-        *) words="check rules proxy config install-service uninstall-service --version $options" ;;
+        clear | install-service | uninstall-service) words='-h --help' ;;
+        *) words="check rules proxy clear config install-service uninstall-service --no-proxy --version $options" ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$word"))
 }

@@ -61,6 +61,10 @@ def _run(arguments: argparse.Namespace) -> int:
             from cgtproxy.commands.proxy import proxy
 
             return proxy(arguments.config, arguments.log_level)
+        case "clear", _:
+            from cgtproxy.commands.clear import clear
+
+            return clear()
         case "config", "schema":
             from cgtproxy.commands.schema import schema
 
@@ -76,7 +80,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case _:
             from cgtproxy.commands.run import run
 
-            return run(arguments.config, arguments.log_level)
+            return run(arguments.config, arguments.log_level, serve=not arguments.no_proxy)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,17 +98,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"cgtproxy {__version__}")
     _common(parser, None)
+    parser.add_argument(
+        "--no-proxy", action="store_true", help="leave the built-in server to `cgtproxy proxy`"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     check = commands.add_parser("check", help="check the configuration and the permissions")
     _common(check, argparse.SUPPRESS)
     check.add_argument(
-        "what", nargs="?", choices=("config", "permission"), help="only this (default: both)"
+        "what",
+        nargs="?",
+        choices=("config", "permission", "proxy"),
+        help="only the first or second (default: both), or has the built-in server work to do?",
     )
     rules = commands.add_parser("rules", help="print the nftables ruleset, touching nothing")
     _common(rules, argparse.SUPPRESS)
     proxy = commands.add_parser("proxy", help="run the built-in TPROXY server alone")
     _common(proxy, argparse.SUPPRESS)
+    commands.add_parser("clear", help="remove what an instance that was killed has left in force")
     config = commands.add_parser("config", help="about the configuration file")
     _common(config, argparse.SUPPRESS)
     config.add_argument("what", choices=("schema",), help="print the JSON Schema for editors")

@@ -19,12 +19,13 @@ log = logging.getLogger("cgtproxy")
 
 class Daemon:
     """`load` reads the configuration, at the start and at each SIGHUP; `server` runs the
-    built-in TPROXY server."""
+    built-in TPROXY server, and is empty where somebody else does."""
 
     def __init__(self, load: Callable[[], Parsed], server: Sequence[str]) -> None:
         self._load = load
         self._loop = Loop()
         self._notifier = Notifier()
+        self._serves = bool(server)
         self._child = Child(self._loop, server, self._settled)
         self._handing_over = False
 
@@ -46,8 +47,7 @@ class Daemon:
         self._loop.on_signal(signal.SIGQUIT, self._hand_over)
         self._engine = Engine(parsed.config, self._loop, self._notifier.status)
         self._engine.start()
-        if parsed.config.served:
-            self._child.want(True)
+        self._child.want(self._serves and parsed.config.served)
         log.info("cgtproxy %s: %s", __version__, self._engine.status())
         self._settled()
         if self._notifier.watchdog_seconds:
@@ -74,7 +74,7 @@ class Daemon:
         except CgtproxyError as error:
             log.error("not reloaded, the old configuration stays in force: %s", error)
         else:
-            self._child.want(parsed.config.served)
+            self._child.want(self._serves and parsed.config.served)
             log.info("reloaded: %s", self._engine.status())
         self._settled()
 

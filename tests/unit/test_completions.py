@@ -35,8 +35,8 @@ def test_every_command_choice_and_option_is_there(name: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        (["c"], ["check", "config"]),
-        (["check", "p"], ["permission"]),
+        (["c"], ["check", "clear", "config"]),
+        (["check", "p"], ["permission", "proxy"]),
         (["config", "s"], ["schema"]),
         (["--log-level", ""], ["debug", "info", "warning", "error"]),
         (["rules", "--c"], ["--config"]),

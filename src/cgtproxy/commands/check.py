@@ -8,16 +8,21 @@ from collections.abc import Iterator
 
 from cgtproxy.commands.source import describe, load
 from cgtproxy.config.model import Config
-from cgtproxy.errors import CgtproxyError
+from cgtproxy.errors import CgtproxyError, NothingToServeError
 
 
 def check(config: str | None, what: str | None) -> int:
-    """Both are looked at even if the first is wrong; the exit code is that of the first wrong."""
+    """All is looked at even if the first is wrong; the exit code is that of the first wrong.
+
+    Only if asked: whether the built-in server has anything to do.
+    """
     codes = []
     if what in (None, "config"):
         codes.append(_told(_check_config, config))
     if what in (None, "permission"):
         codes.append(_told(_check_permission, config))
+    if what == "proxy":
+        codes.append(_told(_check_proxy, config))
     return next((code for code in codes if code), 0)
 
 
@@ -52,6 +57,14 @@ def _blind_spots(config: Config) -> Iterator[str]:
             "monitor: dbus sees units of users as root only, and this is not root; "
             "`monitor: both` sees their cgroups"
         )
+
+
+def _check_proxy(config: str | None) -> str:
+    served = [tproxy.name for tproxy in load(config).config.tproxies if tproxy.server]
+    if not served:
+        what = "proxy: no TPROXY has an upstream, the built-in server has nothing to do"
+        raise NothingToServeError(what)
+    return f"proxy: the built-in server serves {', '.join(served)}"
 
 
 def _check_permission(_: str | None) -> str:

@@ -26,12 +26,13 @@ def set_up_logs(level_name: str | None) -> None:
     logs.set_up(level)
 
 
-def run(config: str | None, level_name: str | None) -> int:
+def run(config: str | None, level_name: str | None, *, serve: bool) -> int:
+    """`serve`: run the built-in server, too, where a TPROXY has an upstream."""
     set_up_logs(level_name)
     # A cgroup refers to its parent and back: 100,000 of them would be traced again and again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    Daemon(lambda: load(config), server_command(config)).run()
+    Daemon(lambda: load(config), server_command(config) if serve else ()).run()
     return 0
 
 
