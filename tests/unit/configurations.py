@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Any
 
 from hypothesis import strategies as st
 
 from cgtproxy.cgroup.tree import Cgroup, Tree
-from cgtproxy.config.model import DIRECT, DROP, Config, DnsHijack, Target, Tproxy
+from cgtproxy.config.model import (
+    DIRECT,
+    DROP,
+    Config,
+    Dns,
+    DnsHijack,
+    FakePool,
+    Server,
+    Target,
+    Tproxy,
+    Upstream,
+)
 from config.documents import documents
 
 
@@ -29,17 +40,20 @@ def configurations() -> st.SearchStrategy[Config]:
 
 HIJACKS = st.builds(
     DnsHijack,
-    ip=st.sampled_from(["127.0.0.1", "127.0.0.53", "192.0.2.53"]).map(IPv4Address),
+    ip=st.sampled_from(["127.0.0.1", "127.0.0.53", "192.0.2.53"]).map(IPv4Address) | st.none(),
     ip6=st.sampled_from(["::1", "2001:db8::53"]).map(IPv6Address) | st.none(),
     port=st.sampled_from([53, 5300]),
     tcp=st.booleans(),
     loopback=st.booleans(),
 )
+POOL = FakePool(IPv4Network("203.0.113.0/29"), IPv6Network("2001:db8:1::/64"))
+SERVERS = [Server((Upstream("drop"),), dns=Dns((), pool=pool)) for pool in (None, FakePool(), POOL)]
 BYPASSES = [
     ["127.0.0.0/8", "::1/128"],
     ["127.0.0.0/8", "::1/128", "192.0.2.0/24", "2001:db8::/32"],
     ["127.0.0.1/32"],
     ["0.0.0.0/0"],
+    ["203.0.113.0/24", "198.18.7.0/24", "2001:db8:1::1", "::/0"],
     [],
 ]
 
@@ -57,6 +71,7 @@ def crowded(draw: st.DrawFn) -> Config:
                 no_udp=st.booleans(),
                 no_ipv6=st.booleans(),
                 dns_hijack=st.none() | HIJACKS,
+                server=st.none() | st.sampled_from(SERVERS),
             )
         )
         for number in range(1, draw(st.integers(1, 4)))

@@ -18,7 +18,7 @@ class Packet:
     """A packet that a process in `cgroup` sends; `destination` and `mark` may change on its way.
 
     `answer`: its connection was opened by the other side; `translated`: its connection's
-    destination was changed when it was opened.
+    destination was changed when it was opened; `mark`: its socket has one.
     """
 
     cgroup: Cgroup
@@ -111,6 +111,8 @@ class Machine:
                 return key in self.elements and self.elements[key].set_name == name[1:]
             case ["iif", '"lo"']:
                 return True
+            case ["meta", "mark", value]:
+                return packet.mark == int(value, 16)
         return self._header_matches(words, packet)
 
     def _header_matches(self, words: list[str], packet: Packet) -> bool:

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgtproxy.config.model import DIRECT, DROP, Config, DnsHijack, Target, Tproxy
+from cgtproxy.config.model import (
+    DIRECT,
+    DROP,
+    Config,
+    Dns,
+    DnsHijack,
+    FakePool,
+    Server,
+    Target,
+    Tproxy,
+    Upstream,
+)
 from cgtproxy.nft.plan import Outcome, Plan, Query, queries
 from cgtproxy.nft.ruleset import build
 from unit.configurations import configurations
@@ -24,7 +35,7 @@ def plan(*tproxies: Tproxy, bypass: tuple[str, ...] = ()) -> Plan:
 
 
 def hijack(
-    ip: IPv4Address = LOCAL4,
+    ip: IPv4Address | None = LOCAL4,
     ip6: IPv6Address | None = None,
     port: int = 5300,
     *,
@@ -75,6 +86,17 @@ def test_identifiers(names, identifiers):
 def test_overlapping_bypass_entries_are_merged(bypass, four, six):
     merged = plan(bypass=bypass).bypass
     assert merged == {4: list(map(ip_network, four)), 6: list(map(ip_network, six))}
+
+
+def test_made_up_addresses_are_carved_out_of_the_bypass():
+    pool = FakePool(ip_network("198.18.0.0/15"), ip_network("fc00::/8"))
+    server = Server((Upstream("drop"),), dns=Dns((), pool=pool))
+    bypass = tuple(map(ip_network, ("198.16.0.0/14", "198.19.0.0/16", "fc00::/7", "::1")))
+    made = Plan(Config(None, 300, bypass=bypass, tproxies=(Tproxy("t", 1, 1, server=server),)))
+    assert made.bypass == {
+        4: [ip_network("198.16.0.0/15")],
+        6: [ip_network("::1"), ip_network("fd00::/8")],
+    }
 
 
 A, B, C = Tproxy("a", 1, 1), Tproxy("b", 2, 2), Tproxy("c", 3, 3)
@@ -155,6 +177,8 @@ TCP6 = Query(6, "tcp", LOCAL6, 5300, True)
         (Tproxy("t", 1, 1, dns_hijack=hijack()), [UDP4]),
         (Tproxy("t", 1, 1, dns_hijack=hijack(tcp=True)), [UDP4, TCP4]),
         (Tproxy("t", 1, 1, dns_hijack=hijack(ip6=LOCAL6)), [UDP4, UDP6]),
+        (Tproxy("t", 1, 1, dns_hijack=hijack(None, LOCAL6, tcp=True)), [UDP6, TCP6]),
+        (Tproxy("t", 1, 1, no_ipv6=True, dns_hijack=hijack(None, LOCAL6)), []),
         (
             Tproxy("t", 1, 1, dns_hijack=hijack(ip6=LOCAL6, tcp=True)),
             [UDP4, TCP4, UDP6, TCP6],

@@ -66,7 +66,8 @@ def test_the_deepest_level_is_looked_at_first(config, levels):
 
 def packets(config: Config, cgroups: list[Cgroup]) -> Iterator[Packet]:
     """All that may make a difference: where something special happens, and where nothing does."""
-    edges = [b for n in config.bypass for b in (n.network_address, n.broadcast_address)]
+    networks = [*config.bypass, *(network for pool in config.pools for network in pool)]
+    edges = [b for n in networks for b in (n.network_address, n.broadcast_address)]
     hijacks = [t.dns_hijack for t in config.tproxies if t.dns_hijack]
     servers = [server for h in hijacks for server in (h.ip, h.ip6) if server]
     usual = map(ip_address, ("127.0.0.1", "127.0.0.54", "::1", "198.51.100.7", "2001:db9::7"))
@@ -74,6 +75,8 @@ def packets(config: Config, cgroups: list[Cgroup]) -> Iterator[Packet]:
     for cgroup in cgroups:
         yield Packet(cgroup, "tcp", ip_address("198.51.100.7"), 443, answer=True)
         yield Packet(cgroup, "icmp", ip_address("198.51.100.7"), 53)
+        if config.own_mark:
+            yield Packet(cgroup, "udp", ip_address("127.0.0.53"), 53, mark=config.own_mark)
         for what in product(("tcp", "udp"), destinations, (53, 443), (False, True)):
             protocol, destination, port, translated = what
             yield Packet(cgroup, protocol, destination, port, translated=translated)
@@ -81,21 +84,21 @@ def packets(config: Config, cgroups: list[Cgroup]) -> Iterator[Packet]:
 
 def fate(config: Config, packet: Packet) -> Tproxy | str:
     """What the documentation says: a TPROXY, "drop" or "untouched"."""
-    if packet.answer or packet.protocol not in ("tcp", "udp"):
+    if packet.answer or packet.mark or packet.protocol not in ("tcp", "udp"):
         return "untouched"
     target = packet.cgroup.target
     tproxy = next((t for t in config.tproxies if t.name == target.tproxy), None)
     hijacked = tproxy and hijacks(tproxy, packet)
-    if any(packet.destination in network for network in config.bypass) and not (
-        hijacked and hijacked.loopback and packet.destination.is_loopback
-    ):
+    made_up = any(packet.destination in network for pool in config.pools for network in pool)
+    bypassed = any(packet.destination in network for network in config.bypass) and not made_up
+    if bypassed and not (hijacked and hijacked.loopback and packet.destination.is_loopback):
         return "untouched"
     if tproxy is None:
         return {"direct": "untouched", "drop": "drop"}[target.kind]
     if tproxy.no_udp and packet.protocol == "udp":
-        return "untouched"
+        return "drop" if made_up else "untouched"
     if tproxy.no_ipv6 and packet.destination.version == 6:
-        return "untouched"
+        return "drop" if made_up else "untouched"
     if hijacked:
         there = (hijacked.server, hijacked.server_port) == (packet.destination, packet.port)
         if there or packet.translated:
@@ -135,10 +138,11 @@ def check(machine: Machine, config: Config, packet: Packet) -> None:
     sent = str(packet)
     wanted = fate(config, packet)
     query = isinstance(wanted, Tproxy) and hijacks(wanted, packet)
+    before = packet.mark
     verdict = machine.run("output", packet)
     if isinstance(wanted, str):
         expected = "drop" if wanted == "drop" else "accept"
-        assert (verdict, packet.mark) == (expected, 0), sent
+        assert (verdict, packet.mark) == (expected, before), sent
         return
     assert (verdict, packet.mark) == ("accept", wanted.mark), sent
     if query:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, collapse_addresses
-from typing import cast
+from typing import Any, cast
 
 from cgtproxy.config.model import DIRECT, DROP, Config, Network, Target, Tproxy
 from cgtproxy.nft.statements import Protocol
@@ -60,7 +60,13 @@ class Plan:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.names = _identifiers(tproxy.name for tproxy in config.tproxies)
-        self.bypass = {version: _merged(config.bypass, version) for version in VERSIONS}
+        made_up = [network for pool in config.pools for network in pool]
+        self.pools = {version: _merged(made_up, version) for version in VERSIONS}
+        # Nobody is at a made-up address: only the server knows what it stands for.
+        self.bypass = {
+            version: _carved(_merged(config.bypass, version), self.pools[version])
+            for version in VERSIONS
+        }
         self.outcomes = self._outcomes()
 
     def loopback(self, version: int) -> bool:
@@ -70,6 +76,12 @@ class Plan:
             for tproxy in self.config.tproxies
             for query in queries(tproxy)
         )
+
+    def refuses(self, version: int) -> bool:
+        """Whether there are made-up addresses that a TPROXY's apps could reach directly."""
+        tproxies = self.config.tproxies
+        direct = any(t.no_udp or (t.no_ipv6 and version == 6) for t in tproxies)
+        return direct and bool(self.pools[version])
 
     def _outcomes(self) -> dict[Target, Outcome]:
         outcomes = {DIRECT: Outcome("accept"), DROP: Outcome("drop")}
@@ -92,6 +104,23 @@ class Plan:
 def _merged(networks: Iterable[Network], version: int) -> list[Network]:
     chosen = [network for network in networks if network.version == version]
     return list(cast(Iterable[Network], collapse_addresses(chosen)))
+
+
+def _carved(networks: Iterable[Network], holes: Iterable[Network]) -> list[Network]:
+    """What is left of `networks` without the holes."""
+    left = list(networks)
+    for hole in holes:
+        left = [part for network in left for part in _around(network, hole)]
+    return sorted(left)
+
+
+def _around(network: Any, hole: Any) -> Iterable[Network]:
+    """Both are of one family."""
+    if not network.overlaps(hole):
+        return [network]
+    if network.subnet_of(hole):
+        return []
+    return cast(Iterable[Network], network.address_exclude(hole))
 
 
 def _identifiers(names: Iterable[str]) -> dict[str, str]:

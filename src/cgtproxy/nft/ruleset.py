@@ -4,7 +4,8 @@
       │                   leave; so does what goes to a bypass
       └ cgroups           deepest level first, the cgroup's element decides
           └ mark-NAME     no-udp, no-ipv6 and DNS are looked at, then the packet gets the fwmark:
-                          the ip rule sends it to lo, and it comes in again through
+                          the ip rule sends it to lo, and it comes in again through; what would
+                          go direct to a made-up address is refused
     prerouting            └ tproxy-NAME gives it to the TPROXY server's socket
     dns (nat)             └ dns-NAME gives a marked query to the DNS server instead
     guard (postrouting)   a marked packet that leaves for a network is dropped: a lost ip rule
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cgtproxy.config.model import DROP, Tproxy
+from cgtproxy.config.model import DROP, Network, Tproxy
 from cgtproxy.nft import model
 from cgtproxy.nft import statements as nft
 from cgtproxy.nft.model import (
@@ -41,7 +42,10 @@ MARK_SET = "marks"
 TPROXY_MAP = "tproxy-vmap"
 DNS_MAP = "dns-vmap"
 BYPASS_SETS = {4: "bypass", 6: "bypass6"}
-BYPASS_KEYS: dict[int, model.Key] = {4: "ipv4_addr", 6: "ipv6_addr"}
+POOL_SETS = {4: "pool", 6: "pool6"}
+# At once: an app that is told so tries TCP instead of QUIC, or IPv4 instead of IPv6.
+_REFUSE: tuple[Rule, ...] = ((nft.protocol("tcp"), nft.reject_reset()), (nft.reject(),))
+ADDRESS_KEYS: dict[int, model.Key] = {4: "ipv4_addr", 6: "ipv6_addr"}
 
 
 def build(plan: Plan, levels: Sequence[int]) -> Table:
@@ -56,10 +60,8 @@ def build(plan: Plan, levels: Sequence[int]) -> Table:
         for outcome in plan.outcomes.values()
         if outcome.set_name
     ]
-    for version, networks in plan.bypass.items():
-        if networks:
-            elements = tuple(e for network in networks for e in model.interval(network))
-            sets.append(Set(BYPASS_SETS[version], BYPASS_KEYS[version], elements, interval=True))
+    sets += [_networks(BYPASS_SETS[v], v, plan.bypass[v]) for v in VERSIONS if plan.bypass[v]]
+    sets += [_networks(POOL_SETS[v], v, plan.pools[v]) for v in VERSIONS if plan.refuses(v)]
     chains = [*_decision(plan, levels), *_output(plan)]
     if tproxies:
         sets.append(Set(MARK_SET, "mark", tuple(model.mark(t.mark) for t in tproxies)))
@@ -74,6 +76,11 @@ def build(plan: Plan, levels: Sequence[int]) -> Table:
 def _by_mark(name: str, prefix: str, plan: Plan, tproxies: Iterable[Tproxy]) -> Set:
     elements = (model.mark(t.mark, ("goto", f"{prefix}-{plan.names[t.name]}")) for t in tproxies)
     return Set(name, "mark", tuple(elements), is_map=True)
+
+
+def _networks(name: str, version: int, networks: Iterable[Network]) -> Set:
+    elements = tuple(element for network in networks for element in model.interval(network))
+    return Set(name, ADDRESS_KEYS[version], elements, interval=True)
 
 
 def _bypassed(plan: Plan) -> list[nft.Statement]:
@@ -146,6 +153,8 @@ def _tproxy_chains(plan: Plan) -> list[Chain]:
             Hook("filter", "postrouting", PRIORITY_MANGLE),
         ),
     ]
+    if any(plan.refuses(version) for version in VERSIONS):
+        chains.append(Chain("refuse", _REFUSE))
     for tproxy in plan.config.tproxies:
         name = plan.names[tproxy.name]
         chains.append(Chain(f"mark-{name}", tuple(_mark_rules(plan, tproxy))))
@@ -156,8 +165,10 @@ def _tproxy_chains(plan: Plan) -> list[Chain]:
 def _mark_rules(plan: Plan, tproxy: Tproxy) -> list[Rule]:
     rules: list[Rule] = []
     if tproxy.no_udp:
+        rules += [(nft.protocol("udp"), *rule) for rule in _made_up(plan, VERSIONS)]
         rules.append((nft.protocol("udp"), nft.ACCEPT))
     if tproxy.no_ipv6:
+        rules += _made_up(plan, (6,))
         rules.append((nft.family(6), nft.ACCEPT))
     for query in queries(tproxy):
         asked = nft.family(query.version), nft.protocol_port(query.protocol, DNS_PORT)
@@ -174,6 +185,14 @@ def _mark_rules(plan: Plan, tproxy: Tproxy) -> list[Rule]:
     return rules
 
 
+def _made_up(plan: Plan, versions: Iterable[int]) -> list[Rule]:
+    return [
+        (nft.destination_in(version, POOL_SETS[version]), nft.verdict("goto", "refuse"))
+        for version in versions
+        if plan.pools[version]
+    ]
+
+
 def _spared(plan: Plan) -> list[Rule]:
     """Queries came here without a look at the bypass; those that are not hijacked get it now."""
     if not any(plan.loopback(version) for version in VERSIONS):
@@ -186,7 +205,7 @@ def _tproxy_rules(tproxy: Tproxy) -> list[Rule]:
     rules: list[Rule] = [(nft.protocol("tcp"), nft.tproxy(tproxy.port), nft.ACCEPT)]
     if not tproxy.no_udp:
         rules.append((nft.protocol("udp"), nft.tproxy(tproxy.port), nft.ACCEPT))
-    return [*rules, (nft.protocol("tcp"), nft.reject_reset()), (nft.reject(),)]
+    return [*rules, *_REFUSE]
 
 
 def _dns_chains(plan: Plan, tproxies: Iterable[Tproxy]) -> list[Chain]:

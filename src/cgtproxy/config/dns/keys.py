@@ -13,9 +13,9 @@ DEFAULT_LISTEN = Endpoint(IPv4Address("127.0.0.1"), 1053), Endpoint(IPv6Address(
 # STUN is not among them: its servers' own addresses are in none of its answers, and a look-up of
 # them by the network's DNS would tell it of every call.
 DEFAULT_EXCLUDE = (
-    # Names that only the network one is in knows (RFC 6761, RFC 6762, RFC 8375), or one's own VPN.
-    *("localhost", "*.localhost", "*.localdomain", "*.lan", "*.local", "*.internal"),
-    *("*.home.arpa", "fritz.box", "*.fritz.box", "*.ts.net"),
+    # Names that only the network or VPN one is in knows (RFC 6762, appendix G; RFC 8375).
+    *("*.lan", "*.local", "*.localdomain", "*.internal", "*.home.arpa", "fritz.box"),
+    *("*.fritz.box", "*.ts.net"),
     # A time server is looked up once and asked for months, longer than a made-up address lasts.
     *("*.ntp.org", "ntp.ubuntu.com", "time.apple.com", "time.cloudflare.com", "time.google.com"),
     "time.windows.com",
