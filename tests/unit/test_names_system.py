@@ -26,6 +26,20 @@ def test_the_servers_of_resolv_conf(text, servers):
     assert system.parse_servers(text) == servers
 
 
+@pytest.mark.parametrize(
+    ("text", "domains"),
+    [
+        ("nameserver 192.0.2.1\n", []),
+        ("search a.example b.example.\n", ["a.example", "b.example"]),
+        ("search a.example\ndomain b.example\n#search c.example\n", ["b.example"]),
+        ("search .\n", []),
+        ("search\n", []),
+    ],
+)
+def test_the_search_list_of_resolv_conf(text, domains):
+    assert system.parse_domains(text) == domains
+
+
 def test_the_names_in_hosts():
     text = """
         127.0.0.1 localhost
@@ -57,6 +71,7 @@ def test_any_text_gives_addresses_only(text):
 def files(tmp_path, monkeypatch):
     for name, parse in (
         ("_resolv_conf", system.parse_servers),
+        ("_domains", system.parse_domains),
         ("_uplink_resolv_conf", system.parse_servers),
         ("_hosts", system.parse_hosts),
     ):
@@ -88,3 +103,12 @@ def test_localhost_is_known_everywhere(files):
     assert system.hosts("localhost") == ["127.0.0.1", "::1"]
     (files / "_hosts").write_text("127.0.0.1 localhost\n")
     assert system.hosts("localhost") == ["127.0.0.1"]
+
+
+def test_single_labels_are_looked_for_in_domains(files):
+    assert system.candidates("proxy") == ["proxy"]
+    (files / "_domains").write_text("search a.example b.example\n")
+    assert system.candidates("proxy") == ["proxy.a.example", "proxy.b.example", "proxy"]
+    assert system.candidates("proxy.example") == ["proxy.example"]
+    (files / "_hosts").write_text("192.0.2.7 proxy\n")
+    assert system.candidates("proxy") == ["proxy"]

@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from cgtproxy.config.model import Config, Upstream
+from cgtproxy.loop import Callback
 from cgtproxy.proxy.dial import Dial, Dialer, check_handshake
 from cgtproxy.proxy.reactor import Deadlines, Reactor
-from cgtproxy.proxy.upstream import Health, look_up, remote
+from cgtproxy.proxy.targets import Targets
+from cgtproxy.proxy.upstream import Health, Target
 
 log = logging.getLogger("cgtproxy")
 
 
 class Checker:
-    """Checks each upstream at once, and then every few seconds; `on_moved`: it has other addresses.
+    """Checks each upstream at once, and then every few seconds.
 
-    It belongs to one configuration; after stop() it does nothing more.
+    It belongs to one configuration, and `targets` to it; after stop() it does nothing more.
     """
 
     def __init__(
-        self, config: Config, reactor: Reactor, health: Health, on_moved: Callable[[], None]
+        self,
+        config: Config,
+        reactor: Reactor,
+        health: Health,
+        known: Mapping[Upstream, Sequence[Target]],
+        on_moved: Callback,
     ) -> None:
         self._reactor = reactor
         self._health = health
-        self._on_moved = on_moved
         self._stopped = False
-        self.targets = look_up(remote(config))
+        self._names = Targets(config, reactor, known, on_moved)
+        self.targets: Mapping[Upstream, Sequence[Target]] = self._names.found
         deadlines = Deadlines(reactor, config.limits.connect_timeout)
         self._dialer = Dialer(reactor, deadlines, config.limits.mark, self.targets)
         self._intervals = _intervals(config)
+
+    def prepare(self, then: Callback) -> None:
+        """Call `then` when the upstreams' names are looked up, or that has taken too long."""
+        self._names.prepare(then)
 
     def start(self) -> None:
         for upstream in self._intervals:
@@ -38,16 +49,11 @@ class Checker:
 
     def stop(self) -> None:
         self._stopped = True
+        self._names.stop()
 
     def _check(self, upstream: Upstream) -> None:
-        if self._stopped:
-            return
-        found = look_up([upstream])[upstream]
-        if found and found != self.targets[upstream]:
-            log.info("%s has other addresses now", upstream)
-            self._on_moved()
-            return
-        self._dialer.dial(upstream, check_handshake(upstream), self._checked)
+        if not self._stopped:
+            self._dialer.dial(upstream, check_handshake(upstream), self._checked)
 
     def _checked(self, dial: Dial) -> None:
         if dial.sock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.protocols.handshake import (
@@ -18,9 +19,10 @@ from cgtproxy.proxy.protocols.socks5 import Endpoint, Socks5
 from cgtproxy.proxy.reactor import FAILED, HUNG_UP, READABLE, WRITABLE, Deadlines, Reactor
 from cgtproxy.proxy.sockets import Socket, outgoing
 from cgtproxy.proxy.tls import Tunnel, client_context
-from cgtproxy.proxy.upstream import Target
+from cgtproxy.proxy.upstream import DIRECT, Target
 
 _READ = 4096
+_PATIENCE = 2.0  # seconds for an address to take the connection, while there are others
 
 Done = Callable[["Dial"], None]
 
@@ -56,7 +58,13 @@ class Dialer:
 
     def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> Dial:
         """Call `on_end` once, later, with the outcome. Sockets are made: not from a handler."""
-        dial = Dial(self, upstream, handshake, on_end)
+        return self._start(Dial(self, upstream, handshake, on_end, self.targets[upstream]))
+
+    def dial_directly(self, targets: Sequence[Target], on_end: Done) -> Dial:
+        """As dial(), but to the destination itself."""
+        return self._start(Dial(self, DIRECT, NoHandshake(), on_end, targets))
+
+    def _start(self, dial: Dial) -> Dial:
         self.deadlines.add(dial)
         dial.connect()
         return dial
@@ -70,7 +78,12 @@ class Dial:
     """
 
     def __init__(
-        self, dialer: Dialer, upstream: Upstream, handshake: Handshake, on_end: Done
+        self,
+        dialer: Dialer,
+        upstream: Upstream,
+        handshake: Handshake,
+        on_end: Done,
+        targets: Sequence[Target],
     ) -> None:
         self.upstream = upstream
         self.handshake = handshake
@@ -81,7 +94,7 @@ class Dial:
         self._on_end = on_end
         self._connected = False
         self._tunnel: Tunnel | None = None
-        self._targets = list(dialer.targets[upstream])
+        self._targets = list(targets)
         if not self._targets:
             self.failure = f"the name {upstream.host} is not found"
 
@@ -105,6 +118,12 @@ class Dial:
             self._give_up(error.strerror or "no connection")
         else:
             self._dialer.reactor.register(sock.fileno(), self._on_event)
+        if self._targets:
+            self._dialer.reactor.after(_PATIENCE, partial(self._hurry, sock))
+
+    def _hurry(self, sock: Socket) -> None:
+        if sock is self.sock and not self._connected:
+            self._give_up("no answer in time")
 
     def expire(self) -> None:
         self._targets.clear()

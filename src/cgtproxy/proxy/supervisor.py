@@ -96,7 +96,7 @@ class Supervisor:
         return health, Checker(config, self._loop, health, known, self._moved)
 
     def _prepare(self, watcher: Watcher, then: Callback) -> None:
-        """Call `then` when the upstreams' names are looked up, unless something else comes first."""
+        """Call `then` when the upstreams' names are looked up, unless there is a later call."""
         if self._coming:
             self._coming.stop()
         self._coming = watcher[1]

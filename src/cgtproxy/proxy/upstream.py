@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,19 +30,6 @@ def remote(config: Config) -> list[Upstream]:
     """The different upstreams that are somewhere else."""
     servers = [tproxy.server for tproxy in config.tproxies if tproxy.server]
     return list(dict.fromkeys(u for server in servers for u in server.upstreams if u.host))
-
-
-def look_up(upstreams: Iterable[Upstream]) -> dict[Upstream, list[Target]]:
-    """Their addresses; none for a name that is not found now. Blocks for a name."""
-    return {upstream: _look_up(upstream) for upstream in upstreams}
-
-
-def _look_up(upstream: Upstream) -> list[Target]:
-    try:
-        found = socket.getaddrinfo(upstream.host, upstream.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return []
-    return [Target(int(family), address) for family, _, _, _, address in found]
 
 
 def with_secrets(config: Config) -> Config:

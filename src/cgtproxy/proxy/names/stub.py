@@ -30,24 +30,32 @@ Server: TypeAlias = tuple[int, Address | bytes | str]  # family and address
 _RETRY = 2.0  # seconds without an answer, after which the next server is asked, or the same again
 _ATTEMPTS = 5
 _SLOWER = 0.3  # seconds that the second answer may come later, where the first is enough
-_MOST_KNOWN = 1024  # names
-_LONGEST_KNOWN = 300  # seconds
+_MOST_CACHED = 1024  # names
+_LONGEST_CACHED = 300  # seconds
 _READ = 65535
 _FAMILIES = {A: AF_INET, AAAA: AF_INET6}
 _AF_UNIX = int(socket.AF_UNIX)
 
 
 class Stub:
-    """`servers` tells, for each look-up, who may be asked, by UDP or over AF_UNIX."""
+    """`servers` tells, for each look-up, who may be asked, by UDP or over AF_UNIX.
+
+    `known` has the addresses of names that nobody need be asked for.
+    """
 
     def __init__(
-        self, reactor: Reactor, servers: Callable[[], Sequence[Server]], mark: int
+        self,
+        reactor: Reactor,
+        servers: Callable[[], Sequence[Server]],
+        mark: int,
+        known: Callable[[str], list[str]] = lambda _: [],
     ) -> None:
         self.reactor = reactor
         self.servers = servers
         self.mark = mark
+        self._known = known
         self._open: dict[str, _LookUp] = {}
-        self._known: dict[str, tuple[float, list[str]]] = {}  # until when, in the order of asking
+        self._cache: dict[str, tuple[float, list[str]]] = {}  # until when, in the order of asking
 
     def look_up(self, name: str, done: Done) -> None:
         """Call `done` once, later, where sockets may be made, with the addresses as text.
@@ -67,18 +75,20 @@ class Stub:
     def _recall(self, name: str) -> list[str]:
         if is_address(name):
             return [name]
-        until, addresses = self._known.get(name, (0.0, []))
+        if known := self._known(name):
+            return known
+        until, addresses = self._cache.get(name, (0.0, []))
         return addresses if time.monotonic() < until else []
 
     def ended(self, look_up: _LookUp, addresses: list[str], ttl: int) -> None:
         """All of its results are there, or none will come."""
         del self._open[look_up.name]
-        self._known.pop(look_up.name, None)
+        self._cache.pop(look_up.name, None)
         if ttl:
-            until = time.monotonic() + min(ttl, _LONGEST_KNOWN)
-            self._known[look_up.name] = until, addresses
-            if len(self._known) > _MOST_KNOWN:
-                del self._known[next(iter(self._known))]
+            until = time.monotonic() + min(ttl, _LONGEST_CACHED)
+            self._cache[look_up.name] = until, addresses
+            if len(self._cache) > _MOST_CACHED:
+                del self._cache[next(iter(self._cache))]
         for done in look_up.waiting:
             self.reactor.soon(partial(done, addresses))
 

@@ -25,6 +25,13 @@ def servers() -> list[str]:
     return list(found) or ["127.0.0.1"]  # as resolv.conf(5) has it
 
 
+def candidates(name: str) -> list[str]:
+    """The names that `name` may stand for, in order: a single label is looked for in domains."""
+    if "." in name or hosts(name):
+        return [name]
+    return [*(f"{name}.{domain}" for domain in _domains.read()), name]
+
+
 def hosts(name: str) -> list[str]:
     """The addresses in the file; none for a name that is not there."""
     name = name.lower().rstrip(".")
@@ -42,6 +49,13 @@ def parse_servers(text: str) -> list[str]:
     lines = (line.split() for line in text.splitlines())
     named = [words[1] for words in lines if words[:1] == ["nameserver"] and len(words) > 1]
     return [word for word in named if _is_address(word)]
+
+
+def parse_domains(text: str) -> list[str]:
+    """The search list, which the last line that has one tells."""
+    lines = (line.split() for line in text.splitlines())
+    lists = [words[1:] for words in lines if words[:1] in (["search"], ["domain"])]
+    return [domain.rstrip(".") for domain in lists[-1] if domain != "."] if lists else []
 
 
 def parse_hosts(text: str) -> dict[str, list[str]]:
@@ -92,5 +106,6 @@ class _File(Generic[T]):
 
 
 _resolv_conf = _File(RESOLV_CONF, parse_servers)
+_domains = _File(RESOLV_CONF, parse_domains)
 _uplink_resolv_conf = _File(UPLINK_RESOLV_CONF, parse_servers)
 _hosts = _File(HOSTS, parse_hosts)

@@ -1,0 +1,70 @@
+"""Upstreams that are given by name."""
+
+from __future__ import annotations
+
+import pytest
+
+import bed
+from bed import upstreams
+from bed.nameserver import HOSTS, Nameserver
+from kernel.test_proxy import config, start, tcp
+
+__all__ = ["start"]
+
+URL = f"socks5://proxy.example:{upstreams.PORT}"
+
+
+@pytest.fixture
+def nameserver(cgroup):
+    with Nameserver(cgroup("nameserver")) as server:
+        yield server
+
+
+def ways(app):
+    return {outcome.by for outcome in bed.probe(app, *tcp()).values()}
+
+
+def test_the_name_is_looked_up_before_the_first_connection(start, cgroup, nameserver):
+    nameserver.tell("proxy.example", "127.0.0.1")
+    with (
+        upstreams.microsocks(cgroup("upstream")) as upstream,
+        start(config(URL, rules={"^/upstream": "direct", ".": "built-in"}, **{"health-check": 0})),
+    ):
+        assert ways(cgroup("app")) == {"origin"}
+        assert "connected to" in upstream.output
+    assert {"proxy.example A", "proxy.example AAAA"} <= set(nameserver.lines)
+
+
+def test_a_name_in_the_hosts_file(start, cgroup, nameserver):
+    before = HOSTS.read_text()
+    HOSTS.write_text(f"{before}\n127.0.0.1 proxy.example\n")
+    try:
+        with upstreams.microsocks(cgroup("upstream")), start(config(URL)):
+            assert ways(cgroup("app")) == {"origin"}
+    finally:
+        HOSTS.write_text(before)
+    assert "proxy.example A" not in nameserver.lines
+
+
+def test_a_name_that_is_found_later_and_moves(start, cgroup, nameserver):
+    with (
+        upstreams.microsocks(cgroup("upstream")),
+        start(config(URL, **{"health-check": 1})) as server,
+    ):
+        server.wait_line("proxy.example:1080 is down: the name proxy.example is not found")
+        assert ways(cgroup("app")) == {"reset"}
+        for address in ("127.0.0.9", "127.0.0.1"):  # at the first there is nobody
+            known = len(server.lines)
+            nameserver.tell("proxy.example", address)
+            server.wait_line("proxy.example:1080 has other addresses now", since=known, timeout=30)
+        later = cgroup("app/later")
+        bed.wait_until(lambda: ways(later) == {"origin"}, "the way through it")
+
+
+def test_the_next_address_where_one_does_not_answer(start, cgroup, nameserver):
+    """Nobody is at the first, which is on a network without any neighbour."""
+    nameserver.tell("proxy.example", "10.66.0.99", "127.0.0.1")
+    with upstreams.microsocks(cgroup("upstream")), start(config(URL)):
+        app = cgroup("app")
+        seen = bed.probe(app, *tcp(), timeout=10)
+        assert {outcome.by for outcome in seen.values()} == {"origin"}
