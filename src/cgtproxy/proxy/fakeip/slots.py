@@ -52,13 +52,13 @@ class Slots:
         return name.decode("ascii", "replace") if crc32(name) == self._sums[place] else ""
 
     def set(self, place: int, name: str) -> None:
-        """Name a place that is not in use. Raises ValueError if the name is no ASCII, or too long.
+        """Name a place that is not in use; nobody sees it before the place's first touch().
 
-        Nobody sees the name before the first touch().
+        Raises ValueError if the name is not printable ASCII, or too long.
         """
-        encoded = name.encode("ascii")
-        if len(encoded) > LONGEST:
-            raise ValueError(f"a name of {len(encoded)} bytes")
+        if not (name.isascii() and name.isprintable() and len(name) <= LONGEST):
+            raise ValueError(f"no name: {name!r}")
+        encoded = name.encode()
         offset = place * _RECORD
         self._names[offset : offset + 1 + len(encoded)] = bytes((len(encoded), *encoded))
         self._sums[place] = crc32(encoded)

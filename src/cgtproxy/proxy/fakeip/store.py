@@ -1,0 +1,222 @@
+"""The names on disk, so that they survive a restart. A thread writes; no query waits for it.
+
+The file is behind by a second, so when all processes are killed, names that were just given are
+lost. But the file tells which places were next to get one: after such an end they stand for
+nothing, and get no other name before the time has passed for which a name is kept anyway.
+
+The times of last use count seconds in which the server ran, over all its runs, so that no setting
+of the computer's clock can change their order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Thread
+
+from cgtproxy.proxy.fakeip.pool import Pool
+from cgtproxy.proxy.fakeip.slots import LONGEST, START, Slots
+
+FILE = "fake-ip.db"
+PAUSE = 1.0  # seconds in which changes come together to one transaction
+COARSE = 60  # seconds; a use is written if the one that is written is older by that
+_CHUNK = 256  # places that are compared at once
+
+# An exclusive lock: two resolvers would give one place two names. A killed process loses nothing
+# that was committed to a WAL; a power failure may, and no application that remembers an address
+# survives that. What is checked here is checked again by quick_check.
+_SCHEMA = f"""
+PRAGMA locking_mode = EXCLUSIVE;
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS names (
+    pool TEXT NOT NULL,
+    place INTEGER NOT NULL CHECK (typeof(place) = 'integer' AND place > 0),
+    name TEXT NOT NULL CHECK (length(name) <= {LONGEST} AND name NOT GLOB '*[^ -~]*'),
+    used INTEGER NOT NULL CHECK (typeof(used) = 'integer' AND used BETWEEN 0 AND 1 << 60),
+    PRIMARY KEY (pool, place)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pools (
+    pool TEXT NOT NULL PRIMARY KEY,
+    waiting BLOB NOT NULL CHECK (length(waiting) % 4 = 0)
+) WITHOUT ROWID;
+COMMIT;
+"""
+
+log = logging.getLogger("cgtproxy")
+
+
+def state_directory() -> Path:
+    """systemd.exec(5), StateDirectory=."""
+    return Path(os.environ.get("STATE_DIRECTORY", "").split(":")[0] or "/var/lib/cgtproxy")
+
+
+class Store:
+    """First pool() for each pool, then start(); close() when no more names are given.
+
+    Without a database it does nothing but warn once.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._db = _open(directory / FILE)
+        self._pools: list[_Saved] = []
+        self._changed = Event()
+        self._closing = Event()
+        self._thread = Thread(target=self._run, name="fake-ip store", daemon=True)
+        self._failing = False
+
+    def pool(self, slots: Slots) -> Pool:
+        """The pool, with its names of earlier runs, unless a crashed resolver had loaded them."""
+        if not self._db:
+            return Pool(slots)
+        saved = _Saved(slots)
+        # Place 0 can have no name; its use tells that all was loaded.
+        try:
+            saved.load(self._db, names=not slots.used(0))
+        except sqlite3.Error as error:
+            log.warning("not all names were read from %s: %s", FILE, error)
+        slots.touch(0)
+        saved.pool = Pool(slots, self._changed.set)
+        self._pools.append(saved)
+        return saved.pool
+
+    def start(self) -> None:
+        """Before the first name is given, what is waiting for one must be written."""
+        if self._db:
+            self.flush()
+            self._thread.start()
+
+    def close(self) -> None:
+        if self._db:
+            self._closing.set()
+            self._changed.set()
+            self._thread.join()
+            self.flush(1, at_end=True)
+            self._db.close()
+
+    def flush(self, coarseness: int = COARSE, at_end: bool = False) -> None:
+        """Write what has changed, which the thread does by itself."""
+        assert self._db
+        try:
+            for saved in self._pools:
+                saved.flush(self._db, coarseness, at_end)
+        except sqlite3.Error as error:
+            if not self._failing:
+                log.warning("names cannot be written to %s: %s", FILE, error)
+            self._failing = True
+        else:
+            self._failing = False
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._changed.wait(COARSE)
+            self._changed.clear()
+            self._closing.wait(PAUSE)
+            self.flush()
+
+
+class _Saved:
+    """What the database has of one pool."""
+
+    pool: Pool
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        network, network6 = slots.ranges.pool
+        # A place's addresses follow from these two alone, not from the networks' sizes.
+        self._key = f"{network.network_address} {network6.network_address}"
+        self._times = memoryview(array("I", bytes(4 * slots.ranges.size)))
+        self._waiting: bytes | None = None
+        self._offset = 0  # of the database's times
+
+    def load(self, db: sqlite3.Connection, names: bool) -> None:
+        """Name the places, each as before; those that may have got other names since, by none."""
+        key, slots, size = self._key, self._slots, len(self._times)
+        with db:
+            db.execute("DELETE FROM names WHERE pool = ? AND place >= ?", (key, size))
+        (last,) = db.execute("SELECT max(used) FROM names WHERE pool = ?", (key,)).fetchone()
+        self._offset = (last or 0) + 1 - START
+        if not names:
+            return
+        waiting = db.execute("SELECT waiting FROM pools WHERE pool = ?", (key,)).fetchone()
+        lost = set(array("I", waiting[0] if waiting else b""))
+        rows = db.execute("SELECT place, name, used FROM names WHERE pool = ?", (key,))
+        for place, name, used in rows:
+            if place not in lost:
+                slots.set(place, name)
+                slots.touch(place, max(1, used - self._offset))
+                self._times[place] = slots.used(place)
+        for place in lost:
+            if place < size:
+                slots.touch(place, START)
+
+    def flush(self, db: sqlite3.Connection, coarseness: int, at_end: bool) -> None:
+        # In this order: what gets its name in between must be among those that wait.
+        waiting = b"" if at_end else array("I", self.pool.waiting()).tobytes()
+        changed = dict(self._changes(coarseness))
+        if not changed and waiting == self._waiting:
+            return
+        with db:
+            db.executemany(
+                "REPLACE INTO names VALUES (?, ?, ?, ?)",
+                (
+                    (self._key, place, self._slots.name(place), used + self._offset)
+                    for place, used in changed.items()
+                ),
+            )
+            db.execute("REPLACE INTO pools VALUES (?, ?)", (self._key, waiting))
+        self._waiting = waiting
+        for place, used in changed.items():
+            self._times[place] = used
+
+    def _changes(self, coarseness: int) -> Iterator[tuple[int, int]]:
+        times, saved = self._slots.times, self._times
+        for first in range(0, len(times), _CHUNK):
+            now = times[first : first + _CHUNK]
+            if now == saved[first : first + _CHUNK]:
+                continue
+            for place, used in enumerate(now, first):
+                if place and used - saved[place] >= coarseness:
+                    yield place, used
+
+
+def _open(path: Path) -> sqlite3.Connection | None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            return _connect(path)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            _set_aside(path, error)
+            return _connect(path)
+    except (OSError, sqlite3.Error) as error:
+        log.warning("names will not survive a restart, for %s cannot be used: %s", path, error)
+        return None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    path.touch(mode=0o600)
+    db = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
+    try:
+        db.executescript(_SCHEMA)
+        (found,) = db.execute("PRAGMA quick_check").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _set_aside(path: Path, error: sqlite3.DatabaseError) -> None:
+    log.warning("%s is damaged (%s): it becomes %s.damaged", path, error, path.name)
+    for suffix in ("", "-wal"):
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").replace(f"{path}.damaged{suffix}")
