@@ -97,8 +97,8 @@ def fate(config: Config, packet: Packet) -> Tproxy | str:
         return {"direct": "untouched", "drop": "drop"}[target.kind]
     if tproxy.no_udp and packet.protocol == "udp":
         return "drop" if made_up else "untouched"
-    if tproxy.no_ipv6 and packet.destination.version == 6:
-        return "drop" if made_up else "untouched"
+    if tproxy.no_ipv6 and packet.destination.version == 6 and not made_up:
+        return "untouched"
     if hijacked:
         there = (hijacked.server, hijacked.server_port) == (packet.destination, packet.port)
         if there or packet.translated:

@@ -77,8 +77,8 @@ class Plan:
             for query in queries(tproxy)
         )
 
-    def refuses(self, version: int) -> bool:
-        """Whether there are made-up addresses that a TPROXY's apps could reach directly."""
+    def guards_pools(self, version: int) -> bool:
+        """Whether there are made-up addresses, and a TPROXY that would send some direct."""
         tproxies = self.config.tproxies
         direct = any(t.no_udp or (t.no_ipv6 and version == 6) for t in tproxies)
         return direct and bool(self.pools[version])

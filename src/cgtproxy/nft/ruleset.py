@@ -4,8 +4,7 @@
       │                   leave; so does what goes to a bypass
       └ cgroups           deepest level first, the cgroup's element decides
           └ mark-NAME     no-udp, no-ipv6 and DNS are looked at, then the packet gets the fwmark:
-                          the ip rule sends it to lo, and it comes in again through; what would
-                          go direct to a made-up address is refused
+                          the ip rule sends it to lo, and it comes in again through
     prerouting            └ tproxy-NAME gives it to the TPROXY server's socket
     dns (nat)             └ dns-NAME gives a marked query to the DNS server instead
     guard (postrouting)   a marked packet that leaves for a network is dropped: a lost ip rule
@@ -43,8 +42,6 @@ TPROXY_MAP = "tproxy-vmap"
 DNS_MAP = "dns-vmap"
 BYPASS_SETS = {4: "bypass", 6: "bypass6"}
 POOL_SETS = {4: "pool", 6: "pool6"}
-# At once: an app that is told so tries TCP instead of QUIC, or IPv4 instead of IPv6.
-_REFUSE: tuple[Rule, ...] = ((nft.protocol("tcp"), nft.reject_reset()), (nft.reject(),))
 ADDRESS_KEYS: dict[int, model.Key] = {4: "ipv4_addr", 6: "ipv6_addr"}
 
 
@@ -61,7 +58,7 @@ def build(plan: Plan, levels: Sequence[int]) -> Table:
         if outcome.set_name
     ]
     sets += [_networks(BYPASS_SETS[v], v, plan.bypass[v]) for v in VERSIONS if plan.bypass[v]]
-    sets += [_networks(POOL_SETS[v], v, plan.pools[v]) for v in VERSIONS if plan.refuses(v)]
+    sets += [_networks(POOL_SETS[v], v, plan.pools[v]) for v in VERSIONS if plan.guards_pools(v)]
     chains = [*_decision(plan, levels), *_output(plan)]
     if tproxies:
         sets.append(Set(MARK_SET, "mark", tuple(model.mark(t.mark) for t in tproxies)))
@@ -153,8 +150,9 @@ def _tproxy_chains(plan: Plan) -> list[Chain]:
             Hook("filter", "postrouting", PRIORITY_MANGLE),
         ),
     ]
-    if any(plan.refuses(version) for version in VERSIONS):
-        chains.append(Chain("refuse", _REFUSE))
+    if any(plan.pools.values()) and any(tproxy.no_udp for tproxy in plan.config.tproxies):
+        # Not in prerouting: for IPv4, icmp_send() makes no error that comes from another's address.
+        chains.append(Chain("refuse", ((nft.reject(),),)))
     for tproxy in plan.config.tproxies:
         name = plan.names[tproxy.name]
         chains.append(Chain(f"mark-{name}", tuple(_mark_rules(plan, tproxy))))
@@ -163,12 +161,15 @@ def _tproxy_chains(plan: Plan) -> list[Chain]:
 
 
 def _mark_rules(plan: Plan, tproxy: Tproxy) -> list[Rule]:
+    redirect = nft.set_mark(tproxy.mark), nft.ACCEPT
     rules: list[Rule] = []
+    # What is sent to a made-up address cannot go direct.
     if tproxy.no_udp:
-        rules += [(nft.protocol("udp"), *rule) for rule in _made_up(plan, VERSIONS)]
+        refuse = nft.verdict("goto", "refuse")
+        rules += [(nft.protocol("udp"), to, refuse) for to in _made_up(plan, VERSIONS)]
         rules.append((nft.protocol("udp"), nft.ACCEPT))
     if tproxy.no_ipv6:
-        rules += _made_up(plan, (6,))
+        rules += [(to, *redirect) for to in _made_up(plan, [6])]
         rules.append((nft.family(6), nft.ACCEPT))
     for query in queries(tproxy):
         asked = nft.family(query.version), nft.protocol_port(query.protocol, DNS_PORT)
@@ -178,19 +179,15 @@ def _mark_rules(plan: Plan, tproxy: Tproxy) -> list[Rule]:
         # Only a connection's first packet passes the nat chain; the others follow it unmarked.
         rules.append((*asked, nft.ct_dnat(), nft.ACCEPT))
         if query.loopback:
-            rules.append((*asked, nft.set_mark(tproxy.mark), nft.ACCEPT))
+            rules.append((*asked, *redirect))
     rules += _spared(plan)
     # Not the end of the chain: that would lead back to `decide`, to an ancestor's TPROXY.
-    rules.append((nft.set_mark(tproxy.mark), nft.ACCEPT))
+    rules.append(redirect)
     return rules
 
 
-def _made_up(plan: Plan, versions: Iterable[int]) -> list[Rule]:
-    return [
-        (nft.destination_in(version, POOL_SETS[version]), nft.verdict("goto", "refuse"))
-        for version in versions
-        if plan.pools[version]
-    ]
+def _made_up(plan: Plan, versions: Iterable[int]) -> list[nft.Statement]:
+    return [nft.destination_in(v, POOL_SETS[v]) for v in versions if plan.pools[v]]
 
 
 def _spared(plan: Plan) -> list[Rule]:
@@ -205,7 +202,7 @@ def _tproxy_rules(tproxy: Tproxy) -> list[Rule]:
     rules: list[Rule] = [(nft.protocol("tcp"), nft.tproxy(tproxy.port), nft.ACCEPT)]
     if not tproxy.no_udp:
         rules.append((nft.protocol("udp"), nft.tproxy(tproxy.port), nft.ACCEPT))
-    return [*rules, *_REFUSE]
+    return [*rules, (nft.protocol("tcp"), nft.reject_reset()), (nft.reject(),)]
 
 
 def _dns_chains(plan: Plan, tproxies: Iterable[Tproxy]) -> list[Chain]:

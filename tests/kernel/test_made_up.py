@@ -1,0 +1,67 @@
+"""Made-up addresses: whatever the configuration says of others, these must not be sent anywhere."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+import bed
+
+NAMES = {"port": 10005, "mark": 3005, "upstream": "drop://", "dns": {}}
+MADE_UP = {"host4": "198.18.0.9", "host6": "fc00::9"}
+# The kernel tells the sender of a datagram twice: at once, and by the ICMP error.
+ERROR = """
+import contextlib, socket, sys
+with socket.socket(int(sys.argv[2]), socket.SOCK_DGRAM) as sock:
+    sock.settimeout(10)
+    sock.connect((sys.argv[1], 443))
+    with contextlib.suppress(PermissionError):
+        sock.send(b"x")
+    try:
+        sock.recv(10)
+    except ConnectionRefusedError:
+        print("refused")
+"""
+BYPASS = ["127.0.0.0/8", "::1", "198.16.0.0/12", "fc00::/7"]
+
+
+def configuration(**keys):
+    first = {**bed.configuration.FIRST["first"], **keys}
+    return bed.config(tproxies={"names": NAMES, "first": first}, bypass=BYPASS)
+
+
+@pytest.mark.parametrize(
+    ("keys", "denied"),
+    [
+        ({}, set()),
+        ({"no-udp": True}, {"udp4", "udp6"}),
+        ({"no-ipv6": True}, set()),
+        ({"no-udp": True, "no-ipv6": True}, {"udp4", "udp6"}),
+    ],
+)
+def test_they_are_neither_bypassed_nor_sent_direct(tproxy_server, cgroup, keys, denied):
+    with bed.Daemon(configuration(**keys)):
+        app = cgroup("proxy")
+        seen = bed.paths(app, 443, **MADE_UP)
+        assert seen == bed.everywhere("tproxy") | dict.fromkeys(denied, "denied")
+        near = {"host4": "198.20.0.9", "host6": "fc00:4000::9"}
+        assert bed.paths(app, 443, **near) == bed.everywhere("origin")
+
+
+@pytest.mark.parametrize(
+    ("host", "family"), [("198.18.0.9", socket.AF_INET), ("fc00::9", socket.AF_INET6)]
+)
+def test_an_app_learns_at_once_that_quic_is_not_to_be(cgroup, host, family):
+    with bed.Daemon(configuration(**{"no-udp": True})):
+        command = [sys.executable, "-c", ERROR, host, str(int(family))]
+        app = cgroup("proxy").spawn(command, stdout=subprocess.PIPE)
+        output, _ = app.communicate(timeout=60)
+        assert output == b"refused\n"
+
+
+def test_an_app_that_goes_direct_is_left_alone(cgroup):
+    with bed.Daemon(configuration()):
+        assert bed.paths(cgroup("direct"), 443, **MADE_UP) == bed.everywhere("origin")
