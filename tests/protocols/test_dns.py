@@ -155,6 +155,7 @@ def with_counts(questions: int, answers: int, authorities: int, additional: int)
 @pytest.mark.parametrize(
     ("why", "rest", "counts"),
     [
+        ("4998 bytes", QUESTION + OPT[:-2] + b"\x13\x60" + bytes(4960), (1, 0, 0, 1)),
         ("0 questions", b"", (0, 0, 0, 0)),
         ("2 questions", QUESTION * 2, (2, 0, 0, 0)),
         ("pointer", b"\xc0\x0c\0\1\0\1", (1, 0, 0, 0)),  # to itself

@@ -30,6 +30,7 @@ from cgtproxy.proxy.protocols.dns import (
 )
 
 SMALLEST_UDP = 512
+LONGEST_QUERY = 4096  # bytes that are worth the time to read them
 _DNSSEC_OK = 0x8000
 _AFTER_ID = struct.Struct("!5H")  # of the header
 _OPTION = struct.Struct("!HH")
@@ -77,6 +78,8 @@ def parse_query(data: bytes) -> Query:
 
 
 def _query(data: bytes) -> Query:
+    if len(data) > LONGEST_QUERY:
+        raise MalformedError(f"a query of {len(data)} bytes")
     _, _, questions, answers, authorities, additional = HEADER.unpack_from(data)
     if questions != 1:  # RFC 9619
         raise MalformedError(f"{questions} questions")
