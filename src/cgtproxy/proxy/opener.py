@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from functools import partial
 
 from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.dial import Dial, Dialer, connect_handshake
 from cgtproxy.proxy.direct import Direct
+from cgtproxy.proxy.fakeip.names import FakeName
+from cgtproxy.proxy.names.destinations import Destinations, show_both
 from cgtproxy.proxy.protocols.socks5 import Endpoint
 from cgtproxy.proxy.relay.tcp import Relays
 from cgtproxy.proxy.sockets import Address, Socket, reset, show
 from cgtproxy.proxy.throttle import Throttle
-from cgtproxy.proxy.upstream import Choice
+from cgtproxy.proxy.upstream import Choice, Target
 
 log = logging.getLogger("cgtproxy")
 
 
 class UpstreamOpener:
     def __init__(
-        self, choice: Choice, dialer: Dialer, direct: Direct, relays: Relays, throttle: Throttle
+        self,
+        choice: Choice,
+        dialer: Dialer,
+        direct: Direct,
+        destinations: Destinations,
+        relays: Relays,
+        throttle: Throttle,
     ) -> None:
         self.choice = choice
         self.dialer = dialer
         self.direct = direct
+        self.destinations = destinations
         self.relays = relays
         self.throttle = throttle
 
     def open(self, client: Socket, family: int, destination: Address) -> None:
-        if self.choice.always:
+        fake = self.destinations.find(destination[0])
+        if fake and not fake.name:
+            self.destinations.tell_unknown(destination)
+            reset(client)
+        elif self.choice.always and not fake:
             self.open_by(self.choice.always, client, family, destination)
         else:
-            _Attempts(self, client, family, destination).next()
+            _Attempts(self, client, family, destination, fake).next()
 
     def open_by(self, upstream: Upstream, client: Socket, family: int, to: Address) -> None:
-        """By an upstream that is nowhere else."""
+        """By an upstream that is nowhere else, to a real address."""
         if upstream.scheme == "direct":
             self.direct.open(client, family, to)
         else:
@@ -41,47 +56,79 @@ class UpstreamOpener:
 
 
 class _Attempts:
-    """The upstreams that are left to be tried for one connection."""
+    """The upstreams that are left to be tried for one connection; `fake` is held meanwhile."""
 
     def __init__(
-        self, opener: UpstreamOpener, client: Socket, family: int, destination: Address
+        self,
+        opener: UpstreamOpener,
+        client: Socket,
+        family: int,
+        destination: Address,
+        fake: FakeName | None,
     ) -> None:
         self._opener = opener
         self._client = client
         self._family = family
         self._destination = destination
+        self._fake = fake
         self._candidates = opener.choice.candidates()
+        if fake:
+            opener.destinations.leases.take(fake)
 
     def next(self) -> None:
         if not self._candidates:
-            log.debug("tcp %s: no upstream takes it", show(self._destination))
-            reset(self._client)
+            self._refuse("no upstream takes it")
             return
         upstream = self._candidates.pop(0)
-        if not upstream.host:
+        if upstream.host:
+            handshake = connect_handshake(upstream, self._endpoint())
+            self._opener.relays.opening += 1
+            self._opener.dialer.dial(upstream, handshake, self._ended)
+        elif self._fake and upstream.scheme == "direct":
+            self._opener.relays.opening += 1
+            self._opener.destinations.look_up(
+                self._fake.name, self._family, self._destination[1], self._found
+            )
+        elif self._fake:
+            self._refuse("dropped")
+        else:
             self._opener.open_by(upstream, self._client, self._family, self._destination)
-            return
+
+    def _endpoint(self) -> Endpoint:
         host, port = self._destination[:2]
-        handshake = connect_handshake(upstream, Endpoint(host.partition("%")[0], port))
-        self._opener.relays.opening += 1
-        self._opener.dialer.dial(upstream, handshake, self._ended)
+        return Endpoint(self._fake.name if self._fake else host.partition("%")[0], port)
+
+    def _found(self, targets: Sequence[Target]) -> None:
+        if targets:
+            self._opener.dialer.dial_directly(targets, self._ended)
+        else:
+            self._opener.relays.opening -= 1
+            self._refuse("the name is not found")
 
     def _ended(self, dial: Dial) -> None:
         opener = self._opener
         opener.relays.opening -= 1
         if dial.sock:
             self._join(dial, dial.sock)
-        elif dial.refused:
-            log.debug("tcp %s: %s: %s", show(self._destination), dial.upstream, dial.failure)
-            reset(self._client)
+        elif dial.refused or not dial.upstream.host:
+            self._refuse(f"{dial.upstream}: {dial.failure}")
         else:
             opener.choice.failed(dial.upstream)
             opener.throttle.warning(f"{dial.upstream} failed", dial.failure)
             opener.relays.reactor.soon(self.next)
 
+    def _refuse(self, why: str) -> None:
+        fake, to = self._fake, self._destination
+        log.debug("tcp %s: %s", show_both(fake, to) if fake else show(to), why)
+        reset(self._client)
+        if fake:
+            self._opener.destinations.leases.release(fake)
+
     def _join(self, dial: Dial, sock: Socket) -> None:
         relays = self._opener.relays
         up = relays.join(self._client, sock, dial.handshake.rest)
+        if self._fake:
+            relays.on_close[up] = partial(self._opener.destinations.leases.release, self._fake)
         down = up.twin
         down.hung_up = dial.hung_up
         relays.reactor.register(up.fd, up.on_event)

@@ -162,7 +162,8 @@ class Supervisor:
                 sock.close()
         assert self._checker
         inlets = self._inlets(number)
-        Worker(self._config, inlets, self._checker.targets, self._health).run(self._alive[0])
+        worker = Worker(self._config, inlets, self._checker.targets, self._health, (), {})
+        worker.run(self._alive[0])
 
     def _reap(self) -> None:
         while self._workers or self._draining:

@@ -40,12 +40,12 @@ class Targets:
         self.found: dict[Upstream, Sequence[Target]] = {}
         self._names = []
         for upstream in remote(config):
-            given = _at([upstream.host], upstream.port)
+            given = numeric_targets([upstream.host], upstream.port)
             self.found[upstream] = given or known.get(upstream, ())
             if not given:
                 self._names.append(upstream)
         self._reactor = reactor
-        self._stub = Stub(reactor, _servers, config.limits.mark, system.hosts)
+        self._stub = Stub(reactor, system_servers, config.limits.mark, system.hosts)
         self._pools = [Ranges(pool) for pool in config.pools]
         self._on_moved = on_moved
         self._then: Callback | None = None
@@ -89,7 +89,7 @@ class Targets:
         if self._stopped:
             return
         real = [a for a in addresses if not self._is_made_up(a)]
-        found = _at(real, upstream.port)
+        found = numeric_targets(real, upstream.port)
         self._reactor.after(_AGAIN, partial(self._look_up, upstream))
         if self._then:
             self.found[upstream] = found or self.found[upstream]
@@ -107,12 +107,12 @@ class Targets:
         return any(pool.place(host) is not None for pool in self._pools)
 
 
-def _servers() -> list[Target]:
-    return _at(system.servers(), _DNS_PORT)
+def system_servers() -> list[Target]:
+    return numeric_targets(system.servers(), _DNS_PORT)
 
 
-def _at(hosts: Iterable[str], port: int) -> list[Target]:
-    """Without names, and addresses of links that are not there."""
+def numeric_targets(hosts: Iterable[str], port: int) -> list[Target]:
+    """Those that are addresses, and not of a link that is not there."""
     found = []
     for host in hosts:
         with contextlib.suppress(OSError):

@@ -10,16 +10,22 @@ import resource
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from socket import AF_UNIX
 
 from cgtproxy.config.model import Config, Tproxy, Upstream
 from cgtproxy.proxy.dial import Dialer
 from cgtproxy.proxy.direct import Direct
+from cgtproxy.proxy.fakeip.names import FakeNames, Leases
+from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.proxy.inlets import Inlets
 from cgtproxy.proxy.listener import Gate, Listener
+from cgtproxy.proxy.names import system
+from cgtproxy.proxy.names.destinations import Destinations
+from cgtproxy.proxy.names.stub import Stub
 from cgtproxy.proxy.opener import UpstreamOpener
 from cgtproxy.proxy.reactor import Deadlines, Reactor
 from cgtproxy.proxy.relay.tcp import Relays
-from cgtproxy.proxy.sockets import Socket
+from cgtproxy.proxy.targets import system_servers
 from cgtproxy.proxy.throttle import Throttle
 from cgtproxy.proxy.udp.listener import DatagramListener
 from cgtproxy.proxy.udp.opener import UdpOpener
@@ -31,15 +37,12 @@ DRAIN = signal.SIGUSR1
 log = logging.getLogger("cgtproxy")
 
 
-class Inlets(NamedTuple):
-    """The sockets of one process on which one TPROXY's traffic comes in."""
-
-    streams: Sequence[Socket]
-    datagrams: Sequence[Socket]
-
-
 class Worker:
-    """`inlets` are those of each served TPROXY, by name."""
+    """`inlets` are those of each served TPROXY, by name; `pools` are those of all of them.
+
+    `resolvers` are, for each TPROXY with a DNS server, the address of an AF_UNIX socket where that
+    answers with real addresses.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,8 @@ class Worker:
         inlets: Mapping[str, Inlets],
         targets: Mapping[Upstream, Sequence[Target]],
         health: Health,
+        pools: Sequence[Slots],
+        resolvers: Mapping[str, bytes | str],
     ) -> None:
         self._config = config
         self._health = health
@@ -55,7 +60,9 @@ class Worker:
         self._relays = Relays(self._reactor, config.limits)
         self._connecting = Deadlines(reactor, config.limits.connect_timeout)
         self._sessions = Sessions(reactor, config.limits, self._throttle)
-        mark = config.limits.mark
+        self._names = FakeNames(pools), Leases(reactor)
+        self._resolvers = resolvers
+        self._mark = mark = config.limits.mark
         self._dialer = Dialer(reactor, self._connecting, mark, targets)
         self._direct = Direct(self._relays, self._connecting, mark, self._throttle)
         self._listeners: list[Listener | DatagramListener] = []
@@ -77,13 +84,22 @@ class Worker:
         assert tproxy.server
         gate = Gate(tproxy.port, self._throttle)
         choice = Choice(tproxy.server, self._health)
-        opener = UpstreamOpener(choice, self._dialer, self._direct, self._relays, self._throttle)
+        destinations = Destinations(*self._names, self._stub(tproxy), self._throttle)
+        opener = UpstreamOpener(
+            choice, self._dialer, self._direct, destinations, self._relays, self._throttle
+        )
         for sock in inlets.streams:
             self._listeners.append(Listener(sock, gate, opener, self._relays, self._throttle))
         if not tproxy.no_udp:
             way = UdpOpener(tproxy.server, choice, self._dialer, gate, self._sessions)
             for sock in inlets.datagrams:
                 self._listeners.append(DatagramListener(sock, way.open, self._sessions))
+
+    def _stub(self, tproxy: Tproxy) -> Stub:
+        resolver = self._resolvers.get(tproxy.name)
+        if resolver is None:
+            return Stub(self._reactor, system_servers, self._mark, system.hosts)
+        return Stub(self._reactor, lambda: [(AF_UNIX, resolver)], self._mark)
 
     def _drain(self) -> None:
         for listener in self._listeners:

@@ -235,6 +235,8 @@ class Direction:
             if direction.pipe:
                 relays.pipes.discard(direction.pipe)
                 direction.pipe = None
+        if relays.on_close:
+            relays.closed(self, twin)
         # Cycles would wait for the garbage collector.
         del self.twin, twin.twin
 

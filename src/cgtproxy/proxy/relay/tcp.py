@@ -5,6 +5,7 @@ from __future__ import annotations
 from socket import AF_UNIX
 
 from cgtproxy.config.model import Workers
+from cgtproxy.loop import Callback
 from cgtproxy.proxy.reactor import Reactor
 from cgtproxy.proxy.relay.direction import COPY, Direction
 from cgtproxy.proxy.relay.pipes import Pipes
@@ -22,6 +23,7 @@ class Relays:
         self.buffer = bytearray(COPY)
         self.view = memoryview(self.buffer)
         self.open: set[Direction] = set()  # those from the client, one a connection
+        self.on_close: dict[Direction, Callback] = {}  # for few of them
         self._period = limits.idle_timeout / _SWEEPS
         self.opening = 0  # connections whose upstream has not answered yet
         self._scheduled = False
@@ -47,6 +49,11 @@ class Relays:
             self._scheduled = True
             self.reactor.after(self._period, self._sweep)
         return up
+
+    def closed(self, *directions: Direction) -> None:
+        for direction in directions:
+            if callback := self.on_close.pop(direction, None):
+                callback()
 
     def _sweep(self) -> None:
         for up in list(self.open):
