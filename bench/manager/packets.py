@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import bed
-from cgtproxy.config import parse
+from cgtproxy.config.parser import parse
 from cgtproxy.nft.model import Table
 from cgtproxy.nft.plan import Plan
 from cgtproxy.nft.ruleset import CGROUP_MAP, build

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from cgtproxy import __version__, lock
 from cgtproxy.child import Child
-from cgtproxy.config import Parsed
+from cgtproxy.config.parser import Parsed
 from cgtproxy.engine.engine import Engine
 from cgtproxy.errors import CgtproxyError
 from cgtproxy.loop import Loop

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from cgtproxy.errors import CgtproxyError, ExitCode
+
 LEVELS = ("debug", "info", "warning", "error")
 JOURNAL = "/run/systemd/journal/socket"
 PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
@@ -26,10 +28,20 @@ def fields(**values: object) -> dict[str, Any]:
     return {"fields": values}
 
 
-def level(name: str) -> int | None:
-    """The number of a level's name, None if it is none; `warn` and upper case are understood."""
-    name = {"warn": "warning", "err": "error"}.get(name.lower(), name.lower())
-    return logging.getLevelNamesMapping()[name.upper()] if name in LEVELS else None
+class UnknownLevelError(CgtproxyError):
+    exit_code = ExitCode.USAGE
+
+
+def level(name: str | None) -> int:
+    """The number of a level's name, or of that in $LOG_LEVEL; `warn` and upper case are understood.
+
+    Raises UnknownLevelError.
+    """
+    given = name or os.environ.get("LOG_LEVEL") or "info"
+    known = {"warn": "warning", "err": "error"}.get(given.lower(), given.lower())
+    if known not in LEVELS:
+        raise UnknownLevelError(f"unknown log level {given!r}", f"it is one of {', '.join(LEVELS)}")
+    return logging.getLevelNamesMapping()[known.upper()]
 
 
 def set_up(threshold: int, environ: Mapping[str, str] = os.environ) -> None:

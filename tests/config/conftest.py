@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from cgtproxy.config import ConfigError, parse
+from cgtproxy.config.faults import ConfigError
+from cgtproxy.config.parser import parse
 
 Faults = Callable[[str], list[str]]
 

@@ -8,8 +8,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
 
-from cgtproxy.config import BUILTIN, parse
 from cgtproxy.config.model import DIRECT, DROP, Config, DnsHijack, Rule, Target, Tproxy
+from cgtproxy.config.parser import parse
+from cgtproxy.config.source import BUILTIN
 
 HEAD = "version: 1\ncgroup-root: AUTO\nroute-table: 300\n"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cgtproxy.config import parse
 from cgtproxy.config.keys import FILE
+from cgtproxy.config.parser import parse
 from cgtproxy.config.tables import Key, Table
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from cgtproxy.config import ConfigError, parse
+from cgtproxy.config.faults import ConfigError
 from cgtproxy.config.keys import FILE
+from cgtproxy.config.parser import parse
 from cgtproxy.errors import CgtproxyError
 
 HEAD = "version: 1\ncgroup-root: AUTO\nroute-table: 300\n"
@@ -338,7 +339,7 @@ def test_bypass_entry_that_yaml_takes_for_a_mapping(faults: Faults) -> None:
 def test_patterns_need_no_memory_for_their_groups() -> None:
     code = f"""
 import resource
-from cgtproxy.config import parse
+from cgtproxy.config.parser import parse
 limit = 1 << 30
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 rule = "  - {{drop: true, match: '" + "(" * 50_000 + ")" * 50_000 + "'}}"

@@ -10,8 +10,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgtproxy.config import BUILTIN, ConfigError, parse
+from cgtproxy.config.faults import ConfigError
 from cgtproxy.config.model import Config
+from cgtproxy.config.parser import parse
+from cgtproxy.config.source import BUILTIN
 from config.documents import documents
 
 PIECES = [

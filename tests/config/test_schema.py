@@ -12,8 +12,11 @@ from hypothesis import given, target
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
-from cgtproxy.config import BUILTIN, ConfigError, json_schema, parse
+from cgtproxy.config.faults import ConfigError
 from cgtproxy.config.model import Config
+from cgtproxy.config.parser import parse
+from cgtproxy.config.schema import json_schema
+from cgtproxy.config.source import BUILTIN
 from config.documents import documents
 
 VALIDATOR = Draft7Validator(json_schema())

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cgtproxy.config import BUILTIN, ConfigError, find, load
-from cgtproxy.config.source import _DEFAULT_DIRECTORY
+from cgtproxy.config.faults import ConfigError
+from cgtproxy.config.source import _DEFAULT_DIRECTORY, BUILTIN, find, load
 
 
 def fault(path: Path) -> str:

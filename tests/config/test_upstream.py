@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgtproxy.config import ConfigError, parse
+from cgtproxy.config.faults import ConfigError
 from cgtproxy.config.model import Server, Upstream, Workers
+from cgtproxy.config.parser import parse
 from cgtproxy.config.url import parse_upstream
 
 HEAD = "version: 1\ncgroup-root: AUTO\nroute-table: 300\n"

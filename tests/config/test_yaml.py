@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from cgtproxy.config import parse
+from cgtproxy.config.parser import parse
 
 HEAD = "version: 1\ncgroup-root: AUTO\nroute-table: 300\n"
 Faults = Callable[[str], list[str]]

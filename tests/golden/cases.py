@@ -16,8 +16,8 @@ from pathlib import Path
 
 from cgtproxy.cgroup.tree import Cgroup, Tree
 from cgtproxy.commands.rules import ruleset
-from cgtproxy.config import load
 from cgtproxy.config.model import Config
+from cgtproxy.config.source import load
 from cgtproxy.nft.plan import Plan
 from cgtproxy.policy import Policy
 

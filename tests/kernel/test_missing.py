@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import bed
-from cgtproxy.config import parse
+from cgtproxy.config.parser import parse
 from cgtproxy.engine.goal import Goal
 from cgtproxy.errors import CgtproxyError
 from cgtproxy.netlink.socket import NetlinkError

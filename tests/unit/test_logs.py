@@ -172,11 +172,22 @@ def test_no_color(value, coloured):
         ("warn", logging.WARNING),
         ("err", logging.ERROR),
         ("error", logging.ERROR),
-        ("critical", None),
-        ("notset", None),
-        ("", None),
-        ("10", None),
+        ("", logging.INFO),
+        (None, logging.INFO),
     ],
 )
-def test_level(name, number):
+def test_level(name, number, monkeypatch):
+    monkeypatch.delenv("LOG_LEVEL", raising=False)
     assert logs.level(name) == number
+
+
+def test_the_environments_level(monkeypatch):
+    monkeypatch.setenv("LOG_LEVEL", "debug")
+    assert logs.level(None) == logging.DEBUG
+    assert logs.level("error") == logging.ERROR
+
+
+@pytest.mark.parametrize("name", ["critical", "notset", "10"])
+def test_an_unknown_level(name):
+    with pytest.raises(logs.UnknownLevelError, match="one of debug, info"):
+        logs.level(name)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from cgtproxy.commands.run import set_up_logs
-from cgtproxy.commands.source import load
+from cgtproxy import logs
+from cgtproxy.apart import apart
 from cgtproxy.config.model import Config
 from cgtproxy.proxy.supervisor import Supervisor
 
@@ -13,13 +13,21 @@ log = logging.getLogger("cgtproxy")
 
 
 def proxy(config: str | None, level_name: str | None) -> int:
-    set_up_logs(level_name)
+    logs.set_up(logs.level(level_name))
     Supervisor(lambda: _load(config)).run()
     return 0
 
 
 def _load(config: str | None) -> Config:
-    parsed = load(config)
-    for warning in parsed.warnings:
+    """YAML and regular expressions take 5 MB, of which the server needs nothing later."""
+    loaded, warnings = apart(lambda: _read(config))
+    for warning in warnings:
         log.warning("%s", warning)
-    return parsed.config
+    return loaded
+
+
+def _read(config: str | None) -> tuple[Config, list[str]]:
+    from cgtproxy.commands.source import load
+
+    parsed = load(config)
+    return parsed.config, [str(warning) for warning in parsed.warnings]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from pathlib import Path
 
@@ -11,24 +10,11 @@ import cgtproxy
 from cgtproxy import logs
 from cgtproxy.commands.source import load
 from cgtproxy.daemon import Daemon
-from cgtproxy.errors import CgtproxyError, ExitCode
-
-
-class UsageError(CgtproxyError):
-    exit_code = ExitCode.USAGE
-
-
-def set_up_logs(level_name: str | None) -> None:
-    name = level_name or os.environ.get("LOG_LEVEL") or "info"
-    level = logs.level(name)
-    if level is None:
-        raise UsageError(f"unknown log level {name!r}", f"it is one of {', '.join(logs.LEVELS)}")
-    logs.set_up(level)
 
 
 def run(config: str | None, level_name: str | None, *, serve: bool) -> int:
     """`serve`: run the built-in server, too, where a TPROXY has an upstream."""
-    set_up_logs(level_name)
+    logs.set_up(logs.level(level_name))
     # A cgroup refers to its parent and back: 100,000 of them would be traced again and again.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

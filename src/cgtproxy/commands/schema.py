@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from cgtproxy.config import json_schema
+from cgtproxy.config.schema import json_schema
 
 
 def schema() -> int:

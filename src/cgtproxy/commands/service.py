@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from cgtproxy import lock
-from cgtproxy.config import json_schema
+from cgtproxy.config.schema import json_schema
 from cgtproxy.errors import AlreadyRunningError, CgtproxyError, PermissionMissingError
 from cgtproxy.nft.kernel import NfTables
 from cgtproxy.routing.kernel import Routing

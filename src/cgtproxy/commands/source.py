@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 
-from cgtproxy import config
+from cgtproxy.config import parser, source
 
 
-def load(explicit: str | None) -> config.Parsed:
+def load(explicit: str | None) -> parser.Parsed:
     """The file of `-c`, else the default one, else the built-in configuration."""
-    path = config.find(explicit, os.environ)
-    return config.parse(config.BUILTIN, "built-in") if path is None else config.load(path)
+    path = source.find(explicit, os.environ)
+    return parser.parse(source.BUILTIN, "built-in") if path is None else source.load(path)
 
 
 def describe(explicit: str | None) -> str:
-    path = config.find(explicit, os.environ)
+    path = source.find(explicit, os.environ)
     return "the built-in configuration (everything direct)" if path is None else str(path)

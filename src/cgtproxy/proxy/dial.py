@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.protocols.handshake import (
@@ -18,8 +19,12 @@ from cgtproxy.proxy.protocols.http import HttpConnect
 from cgtproxy.proxy.protocols.socks5 import Endpoint, Socks5
 from cgtproxy.proxy.reactor import FAILED, HUNG_UP, READABLE, WRITABLE, Deadlines, Reactor
 from cgtproxy.proxy.sockets import Socket, outgoing
-from cgtproxy.proxy.tls import Tunnel, client_context
 from cgtproxy.proxy.upstream import DIRECT, Target
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from cgtproxy.proxy.tls import Tunnel
 
 _READ = 4096
 _PATIENCE = 2.0  # seconds for an address to take the connection, while there are others
@@ -40,6 +45,16 @@ def check_handshake(upstream: Upstream) -> Handshake:
     return NoHandshake()
 
 
+def _contexts(upstreams: Iterable[Upstream]) -> dict[Upstream, SSLContext]:
+    """Where there is none, TLS is not loaded: it takes 2 MB."""
+    contexts = {}
+    for upstream in upstreams:
+        from cgtproxy.proxy.tls import client_context
+
+        contexts[upstream] = client_context(upstream.ca_file)
+    return contexts
+
+
 class Dialer:
     """`targets` are the upstreams' addresses."""
 
@@ -54,7 +69,7 @@ class Dialer:
         self.deadlines = deadlines
         self.mark = mark
         self.targets = targets
-        self.contexts = {u: client_context(u.ca_file) for u in targets if u.scheme == "https"}
+        self.contexts = _contexts(u for u in targets if u.scheme == "https")
 
     def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> Dial:
         """Call `on_end` once, later, with the outcome. Sockets are made: not from a handler."""
@@ -156,6 +171,8 @@ class Dial:
             self._give_up(error.strerror or "no socket")
             return
         inside.setblocking(False)
+        from cgtproxy.proxy.tls import Tunnel
+
         self._tunnel = Tunnel(self._dialer.reactor, self.sock, outside, context, self.upstream.host)
         self.sock = inside
         self._dialer.reactor.register(inside.fileno(), self._on_event)

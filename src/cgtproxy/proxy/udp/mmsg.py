@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import struct
 
 BATCH = 64  # datagrams
@@ -25,7 +26,7 @@ class Mover:
             raise NotImplementedError("recvmmsg is laid out for 64-bit machines here")
         libc = ctypes.PyDLL(None, use_errno=True)
         self._receive, self._send = libc.recvmmsg, libc.sendmmsg
-        self._data = bytearray(BATCH * SIZE)
+        self._data = mmap.mmap(-1, BATCH * SIZE)  # not a bytearray, which writes to all pages
         vectors, headers = bytearray(_IOVEC.size * BATCH), bytearray(_HEADER.size * BATCH)
         data, first = _address(self._data), _address(vectors)
         for number in range(BATCH):
@@ -69,5 +70,5 @@ class Mover:
                 failed = sent + 1
 
 
-def _address(buffer: bytearray) -> int:
+def _address(buffer: bytearray | mmap.mmap) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
