@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush, heapreplace
 
-from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.proxy.fakeip.slots import Slots, is_name
 
 MOST_WAITING = 1024
 
@@ -67,8 +67,8 @@ class Pool:
             self._places[name] = place
 
     def _give_place(self, name: str) -> int | None:
-        if not name:
-            raise ValueError("no name")
+        if not is_name(name):
+            raise ValueError(f"no name: {name!r}")
         self._queue()
         place = self._next()
         if place is None:

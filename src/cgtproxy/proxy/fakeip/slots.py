@@ -20,6 +20,11 @@ START = 1 << 31  # the time when the memory was made; what was used in earlier r
 _RECORD = 1 + LONGEST + 2  # bytes: length and name, and 16 records to a page
 
 
+def is_name(text: str) -> bool:
+    """Whether it can be a place's name: the text is printable ASCII, and not too long."""
+    return 0 < len(text) <= LONGEST and text.isascii() and text.isprintable()
+
+
 class Slots:
     """Times are whole seconds; 0 is the last use of what never was used.
 
@@ -52,13 +57,8 @@ class Slots:
         return name.decode("ascii", "replace") if crc32(name) == self._sums[place] else ""
 
     def set(self, place: int, name: str) -> None:
-        """Name a place that is not in use; nobody sees it before the place's first touch().
-
-        Raises ValueError if the name is not printable ASCII, or too long.
-        """
-        if not (name.isascii() and name.isprintable() and len(name) <= LONGEST):
-            raise ValueError(f"no name: {name!r}")
-        encoded = name.encode()
+        """Name a place that is not in use; nobody sees it before the place's first touch()."""
+        encoded = name.encode("ascii")
         offset = place * _RECORD
         self._names[offset : offset + 1 + len(encoded)] = bytes((len(encoded), *encoded))
         self._sums[place] = crc32(encoded)

@@ -1,0 +1,85 @@
+"""What workers know of a destination, and how they keep its name."""
+
+from __future__ import annotations
+
+import pytest
+
+from cgtproxy.loop import Callback, Loop
+from cgtproxy.proxy.fakeip import names
+from cgtproxy.proxy.fakeip.names import FakeName, FakeNames, Leases
+from cgtproxy.proxy.fakeip.pool import Pool
+from cgtproxy.proxy.fakeip.ranges import Ranges
+from cgtproxy.proxy.fakeip.slots import START, Slots
+from unit.fakeip_pools import LONG, Clock, slots_of, small
+
+
+def test_names_are_found_in_all_pools() -> None:
+    first, second = slots_of(4, Clock()), Slots(Ranges(small(8, "10.7.7.0")))
+    assert Pool(first).place_of("a.example") == Pool(second).place_of("b.example") == 1
+    found = FakeNames([first, second])
+    assert found.find("10.9.8.1") == (first, 1, "a.example")
+    assert found.find("fd00::1") == (first, 1, "a.example")
+    assert found.find("10.7.7.1") == (second, 1, "b.example")
+    assert found.find("10.7.7.2") == (second, 2, "")
+    assert found.find("10.7.7.0") == (second, 0, "")
+    assert found.find("10.7.7.255") == (second, 0, "")
+    for host in ("10.7.8.0", "192.0.2.1", "2001:db8::1", "fe80::1%lo", "::ffff:10.7.7.1"):
+        assert found.find(host) is None
+    assert FakeNames([]).find("10.9.8.1") is None
+
+
+class Counting(Loop):
+    """How many timers were set."""
+
+    timers = 0
+
+    def after(self, delay: float, callback: Callback) -> None:
+        self.timers += 1
+        super().after(delay, callback)
+
+    def run_timers(self, many: int) -> None:
+        """Until that many were set since the start."""
+
+        def look() -> None:
+            if self.timers >= many:
+                self.stop()
+            else:
+                Loop.after(self, 0.0005, look)
+
+        look()
+        self.run()
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Counting:
+    monkeypatch.setattr(names, "PERIOD", 0.001)
+    return Counting()
+
+
+def test_what_is_held_is_touched_until_all_have_released_it(loop: Counting) -> None:
+    clock = Clock()
+    slots = slots_of(4, clock)
+    one, other = FakeName(slots, 1, "one"), FakeName(slots, 2, "other")
+    leases = Leases(loop)
+    assert loop.timers == 0
+    leases.take(one)
+    leases.take(FakeName(slots, 1, "one"))
+    leases.take(other)
+    assert (slots.used(1), slots.used(2), loop.timers) == (START, START, 1)
+    clock.time += LONG
+    leases.release(other)
+    leases.release(one)
+    clock.time += LONG
+    loop.run_timers(3)
+    assert (slots.used(1), slots.used(2)) == (START + 2 * int(LONG), START + int(LONG))
+    leases.release(one)
+    clock.time += LONG
+    Loop.after(loop, 0.01, loop.stop)
+    loop.run()
+    before = loop.timers
+    assert slots.used(1) == START + 2 * int(LONG)
+    leases.take(other)
+    assert loop.timers == before + 1
+    clock.time += LONG
+    loop.run_timers(before + 3)
+    assert slots.used(2) == START + 4 * int(LONG)
