@@ -28,6 +28,7 @@ IP_TRANSPARENT, IPV6_TRANSPARENT = 19, 75
 SO_RCVBUFFORCE = 33
 IP_RECVORIGDSTADDR, IPV6_RECVORIGDSTADDR = 20, 74
 IP_RECVERR, IPV6_RECVERR = 11, 25
+IP_PKTINFO = 8
 TRANSPARENT = {
     AF_INET: (socket.IPPROTO_IP, IP_TRANSPARENT),
     AF_INET6: (socket.IPPROTO_IPV6, IPV6_TRANSPARENT),
@@ -35,6 +36,10 @@ TRANSPARENT = {
 _RECVORIGDSTADDR = {
     AF_INET: (socket.IPPROTO_IP, IP_RECVORIGDSTADDR),
     AF_INET6: (socket.IPPROTO_IPV6, IPV6_RECVORIGDSTADDR),
+}
+_RECVPKTINFO = {
+    AF_INET: (socket.IPPROTO_IP, IP_PKTINFO),
+    AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO),
 }
 _RECVERR = {
     AF_INET: (socket.IPPROTO_IP, IP_RECVERR),
@@ -83,6 +88,29 @@ def listen_datagrams(family: int, port: int, mark: int) -> Socket:
     sock.setsockopt(*_RECVORIGDSTADDR[family], 1)
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+    return sock
+
+
+def listen_dns(family: int, host: str, port: int, mark: int) -> Socket:
+    """A TCP socket for DNS queries at an address of this host."""
+    sock = _bound(family, _STREAM, (host, port), mark, (socket.SOL_SOCKET, socket.SO_REUSEADDR))
+    sock.listen(BACKLOG)
+    return sock
+
+
+def listen_dns_datagrams(family: int, host: str, port: int, mark: int) -> Socket:
+    """Likewise for UDP. Where it takes queries at all addresses it is told which one it was."""
+    told = [_RECVPKTINFO[family]] if host == _WILDCARD[family][0] else []
+    sock = _bound(family, _DATAGRAM, (host, port), mark, *told)
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+    return sock
+
+
+def listen_unix() -> Socket:
+    """A UNIX datagram socket at an abstract address of the kernel's choice (unix(7), autobind)."""
+    sock = socket.SocketType(socket.AF_UNIX, _DATAGRAM)
+    sock.bind("")
     return sock
 
 
@@ -142,22 +170,30 @@ def spoofing(source: Address, family: int, mark: int) -> Socket:
 
 
 def _transparent(family: int, kind: int, port: int, mark: int) -> Socket:
+    shared = (socket.SOL_SOCKET, socket.SO_REUSEADDR), (socket.SOL_SOCKET, socket.SO_REUSEPORT)
+    return _bound(family, kind, (_WILDCARD[family][0], port), mark, *shared, TRANSPARENT[family])
+
+
+def _bound(
+    family: int, kind: int, address: tuple[str, int], mark: int, *options: tuple[int, int]
+) -> Socket:
+    """`options` are those to be switched on. Raises CgtproxyError."""
     sock = socket.SocketType(family, kind)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setsockopt(*TRANSPARENT[family], 1)
+        for option in options:
+            sock.setsockopt(*option, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-        sock.bind((_WILDCARD[family][0], port))
+        sock.bind(address)
     except PermissionError as error:
         sock.close()
-        what = "this process may not make transparent sockets"
-        raise PermissionMissingError(what, "it needs CAP_NET_ADMIN, or root") from error
+        what = f"this process may not listen on {show(address)}"
+        needed = "CAP_NET_ADMIN, and for ports below 1024 CAP_NET_BIND_SERVICE"
+        raise PermissionMissingError(what, f"it needs {needed}, or root") from error
     except OSError as error:
         sock.close()
-        what = f"port {port} cannot be listened on: {error.strerror}"
+        what = f"{show(address)} cannot be listened on: {error.strerror}"
         raise CgtproxyError(what, "stop who uses it, or choose another") from error
     return sock
 
@@ -208,5 +244,5 @@ def numeric(host: str, port: int) -> tuple[int, Address]:
 
 
 def show(address: Address) -> str:
-    host, port = address[0], address[1]
+    host, port = str(address[0]), address[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

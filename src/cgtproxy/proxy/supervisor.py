@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -21,17 +20,18 @@ from cgtproxy.errors import CgtproxyError, NothingToServeError
 from cgtproxy.loop import Callback
 from cgtproxy.notify import Notifier
 from cgtproxy.proxy.checks import Checker
+from cgtproxy.proxy.dns.inlets import DnsInlets, servers
+from cgtproxy.proxy.dns.keeper import Keeper
+from cgtproxy.proxy.dns.packages import require_packages
+from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.proxy.inlets import InletSockets
+from cgtproxy.proxy.processes import Restarts, describe, spawn
 from cgtproxy.proxy.reactor import Reactor
-from cgtproxy.proxy.sockets import FAMILIES, Socket, has_family, listen, listen_datagrams
+from cgtproxy.proxy.sockets import show
 from cgtproxy.proxy.upstream import Health, remote, with_secrets
-from cgtproxy.proxy.worker import DRAIN, Inlets, Worker
+from cgtproxy.proxy.worker import DRAIN, Worker, tune
 
-FIRST_DELAY, LONGEST_DELAY = 0.05, 5.0  # seconds before a worker is replaced
-SETTLED = 10.0  # seconds a worker must live to count as healthy
-
-Maker: TypeAlias = Callable[[int, int, int], Socket]
 Watcher: TypeAlias = tuple[Health, Checker]
-Kind: TypeAlias = tuple[Maker, int, int]  # listen or listen_datagrams, family, port
 
 log = logging.getLogger("cgtproxy")
 
@@ -43,10 +43,11 @@ class Supervisor:
         self._load = load
         self._loop = Reactor()
         self._notifier = Notifier()
-        self._sockets: dict[Kind, list[Socket]] = {}
+        self._inlets = InletSockets()
+        self._resolver = Keeper(self._loop)
         self._workers: dict[int, int] = {}  # pid → number
         self._draining: set[int] = set()
-        self._delay = FIRST_DELAY
+        self._restarts = Restarts(self._loop)
         self._checker: Checker | None = None
         self._coming: Checker | None = None  # still looking names up
         # Nobody writes to it: its end tells the workers that this process is gone.
@@ -56,7 +57,7 @@ class Supervisor:
         """Until SIGTERM or SIGINT. Raises CgtproxyError where it cannot start."""
         self._config = self._loaded()
         watcher = self._watcher(self._config)
-        self._listen()
+        self._listen(self._config)
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload)
@@ -71,23 +72,24 @@ class Supervisor:
         log.info("cgtproxy %s: %s", __version__, self._status())
         self._notifier.ready(self._status())
 
-    @property
-    def _count(self) -> int:
-        return self._config.limits.count or len(os.sched_getaffinity(0))
-
     def _status(self) -> str:
-        served = ", ".join(
+        served = [
             f"{tproxy.name} on port {tproxy.port} to {', '.join(map(str, tproxy.server.upstreams))}"
             for tproxy in self._config.tproxies
             if tproxy.server
-        )
-        return f"{self._count} workers serve {served}"
+        ]
+        asked = [
+            f"DNS for {name} at {', '.join(map(show, dns.listen))}"
+            for name, dns in servers(self._config).items()
+        ]
+        return f"{_count(self._config)} workers serve {', '.join(served + asked)}"
 
     def _loaded(self) -> Config:
         config = with_secrets(self._load())
         if not config.served:
             what = "no TPROXY of the configuration has an upstream"
             raise NothingToServeError(what, "give one: `upstream: socks5://127.0.0.1:1080`")
+        require_packages(config)
         return config
 
     def _watcher(self, config: Config) -> Watcher:
@@ -102,71 +104,43 @@ class Supervisor:
         self._coming = watcher[1]
         self._coming.prepare(then)
 
-    def _listen(self) -> None:
-        """Make the sockets that are missing, and close those that are not wanted any more."""
-        ports = [tproxy.port for tproxy in self._config.tproxies if tproxy.server]
-        families = [family for family in FAMILIES if has_family(family)]
-        wanted = {
-            (make, family, port)
-            for make in (listen, listen_datagrams)
-            for family in families
-            for port in ports
-        }
-        made = {key: self._fill(key, []) for key in wanted - self._sockets.keys()}
-        for key in self._sockets.keys() - wanted:
-            for sock in self._sockets.pop(key):
-                sock.close()
-        for key, socks in self._sockets.items():
-            self._fill(key, socks)
-        self._sockets |= made
-
-    def _fill(self, key: Kind, socks: list[Socket]) -> list[Socket]:
-        """One socket for each worker."""
-        make, family, port = key
-        while len(socks) < self._count:
-            socks.append(make(family, port, self._config.limits.mark))
-        while len(socks) > self._count:
-            socks.pop().close()
-        return socks
-
-    def _inlets(self, number: int) -> Mapping[str, Inlets]:
-        def of(wanted: Maker, port: int) -> list[Socket]:
-            found = self._sockets.items()
-            return [s[number] for (make, _, p), s in found if (make, p) == (wanted, port)]
-
-        return {
-            tproxy.name: Inlets(of(listen, tproxy.port), of(listen_datagrams, tproxy.port))
-            for tproxy in self._config.tproxies
-            if tproxy.server
-        }
+    def _listen(self, config: Config) -> None:
+        """Go over to the sockets for this configuration, or raise CgtproxyError."""
+        try:
+            self._inlets.open(config, _count(config))
+            self._resolver.open(config)
+            self._config = config
+        finally:
+            self._inlets.trim(self._config, _count(self._config))
+            self._resolver.trim(self._config)
 
     def _start_worker(self, number: int) -> None:
-        pid = os.fork()
-        if pid:
-            self._workers[pid] = number
-            return
-        code = 1
-        try:
-            self._be_worker(number)
-            code = 0
-        except BaseException:
-            log.error("a worker failed: %s", traceback.format_exc())
-        finally:
-            os._exit(code)  # nothing of the supervisor's must run at the end of its copy
+        self._workers[spawn("a worker", partial(self._be_worker, number))] = number
 
     def _be_worker(self, number: int) -> None:
         os.close(self._alive[1])
-        # A listening socket that nobody accepts from would still get its share of the clients.
-        for socks in self._sockets.values():
-            for sock in socks[:number] + socks[number + 1 :]:
-                sock.close()
+        self._inlets.leave(number)
+        self._resolver.leave()
         assert self._checker
-        inlets = self._inlets(number)
-        worker = Worker(self._config, inlets, self._checker.targets, self._health, (), {})
-        worker.run(self._alive[0])
+        inlets = self._inlets.of(self._config, number)
+        resolvers = self._resolver.addresses(self._config)
+        pools = self._resolver.slots
+        targets = self._checker.targets
+        Worker(self._config, inlets, targets, self._health, pools, resolvers).run(self._alive[0])
+
+    def _be_resolver(self, inlets: Mapping[str, DnsInlets], pools: Sequence[Slots]) -> None:
+        from cgtproxy.proxy.dns.process import Resolver  # asyncio takes memory, here alone
+
+        os.close(self._alive[1])
+        self._inlets.leave()
+        assert self._checker
+        tune()
+        Resolver(self._config, inlets, pools, self._checker.targets, self._health).run(
+            self._alive[0]
+        )
 
     def _reap(self) -> None:
-        while self._workers or self._draining:
+        while self._workers or self._draining or self._resolver.pid:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
@@ -176,19 +150,14 @@ class Supervisor:
             self._draining.discard(pid)
             number = self._workers.pop(pid, None)
             if number is not None:
-                how = os.waitstatus_to_exitcode(status)
-                ended = f"exit code {how}" if how >= 0 else signal.Signals(-how).name
-                log.error("worker %d ended (%s), starting another", pid, ended)
-                self._loop.after(self._delay, partial(self._replace, number))
-                self._delay = min(self._delay * 2, LONGEST_DELAY)
+                log.error("worker %d ended (%s), starting another", pid, describe(status))
+                self._restarts.later(partial(self._replace, number))
+            elif pid == self._resolver.pid:
+                self._resolver.ended(status)
 
     def _replace(self, number: int) -> None:
-        if number < self._count and number not in self._workers.values():
+        if number < _count(self._config) and number not in self._workers.values():
             self._start_worker(number)
-            self._loop.after(SETTLED, self._settle)
-
-    def _settle(self) -> None:
-        self._delay = FIRST_DELAY
 
     def _reload(self) -> None:
         self._notifier.reloading()
@@ -205,11 +174,9 @@ class Supervisor:
             self._prepare(watcher, partial(self._apply, config, watcher))
 
     def _apply(self, config: Config, watcher: Watcher) -> None:
-        old, self._config = self._config, config
         try:
-            self._listen()
+            self._listen(config)
         except CgtproxyError as error:
-            self._config = old
             self._keep(error)
             return
         self._renew(watcher)
@@ -234,16 +201,25 @@ class Supervisor:
         self._health, self._checker = watcher
         self._coming = None
         self._workers.clear()
-        for number in range(self._count):
+        for number in range(_count(self._config)):
             self._start_worker(number)
+        self._resolver.renew(self._config, self._be_resolver)
         self._checker.start()
         for pid in before:
             self._draining.add(pid)
             os.kill(pid, DRAIN)
 
     def _stop(self) -> None:
-        for pid in (*self._workers, *self._draining):
+        pids = [*self._workers, *self._draining]
+        if self._resolver.pid:
+            pids.append(self._resolver.pid)
+        for pid in pids:
             os.kill(pid, signal.SIGTERM)
-        for pid in (*self._workers, *self._draining):
+        for pid in pids:
             os.waitpid(pid, 0)
         log.info("stopped")
+
+
+def _count(config: Config) -> int:
+    """Of the workers."""
+    return config.limits.count or len(os.sched_getaffinity(0))

@@ -1,0 +1,88 @@
+"""The sockets on which DNS queries come in: the supervisor's, as they outlive the resolver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from cgtproxy.config.model import Config, Dns
+from cgtproxy.proxy.sockets import (
+    AF_INET6,
+    Socket,
+    is_local,
+    listen_dns,
+    listen_dns_datagrams,
+    listen_unix,
+    numeric,
+)
+
+Maker: TypeAlias = Callable[[int, str, int, int], Socket]
+Kind: TypeAlias = tuple[Maker, int, str, int]  # ..., family, address, port
+
+
+class DnsInlets(NamedTuple):
+    """Those of one TPROXY's DNS server. On `workers` our own processes ask for real addresses."""
+
+    streams: Sequence[Socket]
+    datagrams: Sequence[Socket]
+    workers: Socket
+
+
+class DnsSockets:
+    def __init__(self) -> None:
+        self._sockets: dict[Kind, Socket] = {}
+        self._workers: dict[str, Socket] = {}  # by the TPROXY's name
+
+    def open(self, config: Config) -> None:
+        """Make what is missing; nobody loses a socket. Raises CgtproxyError."""
+        for name, dns in servers(config).items():
+            for kind in _kinds(dns):
+                if kind not in self._sockets:
+                    make, family, host, port = kind
+                    self._sockets[kind] = make(family, host, port, config.limits.mark)
+            if name not in self._workers:
+                self._workers[name] = listen_unix()
+
+    def trim(self, config: Config) -> None:
+        """Close what is not wanted any more."""
+        wanted = servers(config)
+        kinds = {kind for dns in wanted.values() for kind in _kinds(dns)}
+        for kind in self._sockets.keys() - kinds:
+            self._sockets.pop(kind).close()
+        for name in self._workers.keys() - wanted.keys():
+            self._workers.pop(name).close()
+
+    def of(self, config: Config) -> Mapping[str, DnsInlets]:
+        """By the TPROXY's name."""
+        return {name: self._of(name, dns) for name, dns in servers(config).items()}
+
+    def _of(self, name: str, dns: Dns) -> DnsInlets:
+        kinds = _kinds(dns)
+        streams = [self._sockets[kind] for kind in kinds if kind[0] is listen_dns]
+        datagrams = [self._sockets[kind] for kind in kinds if kind[0] is listen_dns_datagrams]
+        return DnsInlets(streams, datagrams, self._workers[name])
+
+    def leave(self) -> None:
+        """In another process, which serves no DNS."""
+        for sock in (*self._sockets.values(), *self._workers.values()):
+            sock.close()
+
+
+def servers(config: Config) -> dict[str, Dns]:
+    """The DNS servers, by the TPROXY's name."""
+    return {
+        tproxy.name: tproxy.server.dns
+        for tproxy in config.tproxies
+        if tproxy.server and tproxy.server.dns
+    }
+
+
+def _kinds(dns: Dns) -> list[Kind]:
+    """None of IPv6 where the host has none, whose loopback address is a sign of it."""
+    families = [numeric(str(address), 0)[0] for address, _ in dns.listen]
+    return [
+        (make, family, str(address), port)
+        for make in (listen_dns, listen_dns_datagrams)
+        for family, (address, port) in zip(families, dns.listen, strict=True)
+        if family != AF_INET6 or is_local(AF_INET6, "::1")
+    ]

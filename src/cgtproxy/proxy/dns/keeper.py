@@ -1,0 +1,91 @@
+"""Keeping the resolver running: one at a time, for it alone gives names to the pools' places."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeAlias
+
+from cgtproxy.config.model import Config, FakePool
+from cgtproxy.loop import Callback, Loop
+from cgtproxy.proxy.dns.inlets import DnsInlets, DnsSockets, servers
+from cgtproxy.proxy.fakeip.ranges import Ranges
+from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.proxy.processes import Restarts, describe, spawn
+
+_PATIENCE = 5.0  # seconds in which it has to end when it is told to
+
+# What a resolver does, in a process of its own.
+Run: TypeAlias = Callable[[Mapping[str, DnsInlets], Sequence[Slots]], None]
+
+log = logging.getLogger("cgtproxy")
+
+
+class Keeper:
+    """Sockets and pools outlive the resolvers: queries wait for the next one, and names stay."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.pid = 0
+        self._loop = loop
+        self._sockets = DnsSockets()
+        self._slots: dict[FakePool, Slots] = {}
+        self._start: Callback = lambda: None
+        self._stopping = False
+        self._restarts = Restarts(loop)
+
+    @property
+    def slots(self) -> Sequence[Slots]:
+        return list(self._slots.values())
+
+    def open(self, config: Config) -> None:
+        """Make the sockets that are missing. Raises CgtproxyError."""
+        self._sockets.open(config)
+
+    def trim(self, config: Config) -> None:
+        """Have the pools of this configuration, and no sockets that it does not want."""
+        self._sockets.trim(config)
+        self._slots = {pool: self._slots.get(pool) or Slots(Ranges(pool)) for pool in config.pools}
+
+    def leave(self) -> None:
+        """In another process, which serves no DNS."""
+        self._sockets.leave()
+
+    def addresses(self, config: Config) -> dict[str, bytes]:
+        """Where each TPROXY's workers may ask for real addresses: where it has no DNS server, of
+        the first that makes addresses up."""
+        own = {name: inlets.workers for name, inlets in self._sockets.of(config).items()}
+        makers = (own[name] for name, dns in servers(config).items() if dns.pool)
+        first = next(makers, None)
+        served = {t.name: own.get(t.name, first) for t in config.tproxies if t.server}
+        return {name: sock.getsockname() for name, sock in served.items() if sock}
+
+    def renew(self, config: Config, run: Run) -> None:
+        """A resolver for this configuration, as soon as the one before has ended."""
+        self._start = partial(self._spawn, config, run)
+        if not self.pid:
+            self._start()
+        elif not self._stopping:
+            self._stopping = True
+            os.kill(self.pid, signal.SIGTERM)
+            self._loop.after(_PATIENCE, partial(self._insist, self.pid))
+
+    def _spawn(self, config: Config, run: Run) -> None:
+        if not self.pid and (inlets := self._sockets.of(config)):
+            self.pid = spawn("the resolver", lambda: run(inlets, self.slots))
+
+    def _insist(self, pid: int) -> None:
+        if self.pid == pid:
+            os.kill(pid, signal.SIGKILL)
+
+    def ended(self, status: int) -> None:
+        """The process `pid` has."""
+        pid, self.pid = self.pid, 0
+        if self._stopping:
+            self._stopping = False
+            self._start()
+        else:
+            log.error("the resolver %d ended (%s), starting another", pid, describe(status))
+            self._restarts.later(lambda: self._start())

@@ -1,0 +1,118 @@
+"""The process that answers DNS for all TPROXYs: names are given addresses by one process alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cgtproxy.config.model import Config, FakePool, Server, Tproxy, Upstream
+from cgtproxy.proxy.dns.answers import Answers
+from cgtproxy.proxy.dns.batches import Batches
+from cgtproxy.proxy.dns.dial import ProxyRoute, Route
+from cgtproxy.proxy.dns.forward import Forwarder
+from cgtproxy.proxy.dns.inlets import DnsInlets
+from cgtproxy.proxy.dns.service import Service
+from cgtproxy.proxy.dns.system import System
+from cgtproxy.proxy.fakeip.pool import Pool
+from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.proxy.fakeip.store import Store, state_directory
+from cgtproxy.proxy.sockets import for_asyncio
+from cgtproxy.proxy.throttle import Throttle
+from cgtproxy.proxy.upstream import Choice, Health, Target
+
+_LAST_ANSWERS = 0.5  # seconds to wait for them at the end
+
+log = logging.getLogger("cgtproxy")
+
+
+class Resolver:
+    """`inlets` are those of each TPROXY that has a DNS server, by name; `slots` has all pools."""
+
+    def __init__(
+        self,
+        config: Config,
+        inlets: Mapping[str, DnsInlets],
+        slots: Sequence[Slots],
+        targets: Mapping[Upstream, Sequence[Target]],
+        health: Health,
+    ) -> None:
+        self._config = config
+        self._inlets = inlets
+        self._slots = slots
+        self._targets = targets
+        self._health = health
+        self._throttle = Throttle()
+
+    def run(self, alive: int) -> None:
+        """Until SIGTERM or the end of the pipe `alive`."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # is the supervisor's
+        if not self._slots:
+            asyncio.run(self._serve({}, alive))
+            return
+        store = Store(state_directory())
+        try:
+            pools = {slots.ranges.pool: store.pool(slots) for slots in self._slots}
+            store.start()
+            asyncio.run(self._serve(pools, alive))
+        finally:
+            store.close()
+
+    async def _serve(self, pools: Mapping[FakePool, Pool], alive: int) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._failed)
+        stop = asyncio.Event()
+        loop.add_reader(alive, stop.set)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        self._batches = Batches()
+        self._system = System(self._config.limits.mark, self._throttle)
+        services = [
+            service
+            for tproxy in self._config.tproxies
+            if tproxy.name in self._inlets
+            for service in await self._serve_tproxy(tproxy, pools)
+        ]
+        await stop.wait()
+        for service in services:
+            service.stop()
+        await asyncio.wait(
+            [asyncio.ensure_future(service.finish()) for service in services], timeout=_LAST_ANSWERS
+        )
+
+    async def _serve_tproxy(
+        self, tproxy: Tproxy, pools: Mapping[FakePool, Pool]
+    ) -> Sequence[Service]:
+        assert tproxy.server
+        assert tproxy.server.dns
+        dns, inlets = tproxy.server.dns, self._inlets[tproxy.name]
+        mark = self._config.limits.mark
+        forwarder = Forwarder(dns, self._route(tproxy.server), self._system, mark, self._throttle)
+        names = pools[dns.pool] if dns.pool else None
+        answers = Answers(dns, names, ipv6=not tproxy.no_ipv6)
+        service = Service(answers, forwarder, self._batches, self._throttle)
+        for sock in inlets.datagrams:
+            service.serve_datagrams(for_asyncio(sock))
+        for sock in inlets.streams:
+            await service.serve_streams(for_asyncio(sock))
+        # Our workers ask for what they cannot send on by name: real addresses.
+        real = Service(Answers(dns, None, ipv6=True), forwarder, self._batches, self._throttle)
+        real.serve_workers(for_asyncio(inlets.workers))
+        return service, real
+
+    def _route(self, server: Server) -> Route:
+        choice = Choice(server, self._health)
+        direct = self._system.direct
+        assert server.dns
+        if server.dns.through == "direct" or (choice.always and choice.always.scheme == "direct"):
+            return direct
+        mark = self._config.limits.mark
+        targets = {upstream: self._targets.get(upstream, ()) for upstream in server.upstreams}
+        return ProxyRoute(choice, targets, mark, direct, self._throttle)
+
+    def _failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        log.debug("%s", context["message"], exc_info=error)
+        self._throttle.warning("the resolver has a problem", f"{context['message']}: {error!r}")
