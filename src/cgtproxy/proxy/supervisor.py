@@ -119,11 +119,11 @@ class Supervisor:
 
     def _be_worker(self, number: int) -> None:
         os.close(self._alive[1])
-        self._inlets.leave(number)
-        self._resolver.leave()
         assert self._checker
         inlets = self._inlets.of(self._config, number)
         resolvers = self._resolver.addresses(self._config)
+        self._inlets.leave(number)
+        self._resolver.leave()
         pools = self._resolver.slots
         targets = self._checker.targets
         Worker(self._config, inlets, targets, self._health, pools, resolvers).run(self._alive[0])

@@ -12,11 +12,8 @@ import socket
 import ssl
 from typing import Protocol
 
-import dns.exception
-import dns.flags
-import dns.message
-
 from cgtproxy.proxy.dns.dial import PATIENCE, DialError, Resolve, Route, reason
+from cgtproxy.proxy.protocols.dns import TC
 from cgtproxy.proxy.sockets import for_asyncio, numeric, outgoing_datagrams
 
 _RESEND = (1.0, 2.0)  # seconds to wait for an answer, each time that the question is sent
@@ -54,7 +51,7 @@ class UdpClient:
             except OSError as error:
                 failure = reason(error)
                 continue
-            if dns.flags.TC & int.from_bytes(answer[2:4], "big"):
+            if TC & int.from_bytes(answer[2:4], "big"):
                 return await self._tcp.ask(query)
             return answer
         raise AskError(failure)
@@ -183,6 +180,10 @@ class _Connection:
 
 def is_answer(query: bytes, answer: bytes) -> bool:
     """Whether that is what was asked for (RFC 5452, section 9.1)."""
+    # Here, for it takes memory, and many a configuration makes up all that is asked for.
+    import dns.exception
+    import dns.message
+
     try:
         asked = dns.message.from_wire(query, question_only=True)
         return asked.is_response(dns.message.from_wire(answer, question_only=True))
