@@ -50,7 +50,8 @@ class Pool:
 
     def waiting(self) -> list[int]:
         """The places that get the next names. May be called by other threads."""
-        return [record % self._size for record in self._waiting.copy()]
+        places = ((record, record % self._size) for record in self._waiting.copy())
+        return [place for record, place in places if self._record(place) == record]
 
     def _adopt(self) -> None:
         slots, size = self.slots, self._size
@@ -69,7 +70,6 @@ class Pool:
     def _give_place(self, name: str) -> int | None:
         if not is_name(name):
             raise ValueError(f"no name: {name!r}")
-        self._queue()
         place = self._next()
         if place is None:
             return None
@@ -79,6 +79,7 @@ class Pool:
         self.slots.touch(place, now)
         self._places[name] = place
         heappush(self._used, now * self._size + place)
+        self._queue()
         self._named()
         return place
 
