@@ -12,6 +12,7 @@ from hypothesis import given, target
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
+from cgtproxy.config.dns.keys import DEFAULT_EXCLUDE
 from cgtproxy.config.faults import ConfigError
 from cgtproxy.config.model import Config
 from cgtproxy.config.parser import parse
@@ -23,7 +24,9 @@ VALIDATOR = Draft7Validator(json_schema())
 # Relations between keys, RE2's syntax, and whether digits and colons make an address.
 BEYOND_SCHEMAS = re.compile(
     "is the mark of|no TPROXY has|is not a valid regular|"
-    "is not an (IPv. )?address|is not an upstream URL"
+    "is not an (IPv. )?address|is not an upstream URL|is not the URL of a DNS|"
+    "is not an IPv. network|is too small|overlaps|has brackets|different ports|"
+    "has no upstream|is taken by|has the port of|is tproxies"
 )
 JUNK = st.one_of(
     st.none(),
@@ -31,6 +34,7 @@ JUNK = st.one_of(
     st.integers(-1, 2**33),
     st.sampled_from([0, 1, 253, 254, 255, 65535, 65536, 2**32 - 1, 2**32, 32765, 32766]),
     st.sampled_from(["", "AUTO", "/x", "x", "(", "1", "127.0.0.1", "::1", "true", "direct://"]),
+    st.sampled_from(["system://", "[::1]:1053", "127.0.0.1:53", "10.0.0.0/8", "fc00::/7"]),
     st.builds(list),
     st.builds(dict),
     st.lists(st.integers(), min_size=1, max_size=2),
@@ -49,6 +53,10 @@ KEYS = st.sampled_from(
         "no-udp",
         "upstream",
         "select",
+        "dns",
+        "listen",
+        "pool",
+        "exclude",
         "x",
         "",
         "\x07",
@@ -123,6 +131,10 @@ def test_the_schema_accepts_addresses_however_they_are_written(entry: str) -> No
         (("tproxies", "dns-hijack", "port"), 53),
         (("tproxies", "dns-hijack", "tcp"), False),
         (("tproxies", "dns-hijack", "loopback"), True),
+        (("tproxies", "dns", "listen"), ["127.0.0.1:1053", "[::1]:1053"]),
+        (("tproxies", "dns", "exclude-upstream"), ["system://"]),
+        (("tproxies", "dns", "exclude"), list(DEFAULT_EXCLUDE)),
+        (("tproxies", "dns", "pool6"), "fc00::/18"),
     ],
 )
 def test_the_schema_tells_defaults(path: tuple[str, ...], default: Any) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 from cgtproxy.config.dns.checks import check_dns
+from cgtproxy.config.dns.warnings import dns_warnings
 from cgtproxy.config.faults import Place, Report, show
-from cgtproxy.config.model import DEFAULT_WORKERS, Config, Tproxy
+from cgtproxy.config.model import DEFAULT_WORKERS, Config
 from cgtproxy.config.regex import matches_every_path
 from cgtproxy.config.scalars import Value
 
@@ -68,7 +68,7 @@ def warn(root: Value, config: Config, report: Report) -> None:
         value = keys["tproxies"].data[tproxy.name]
         if tproxy.name not in used:
             report.add(value.place, "no rule uses this TPROXY", "remove it, or add a rule")
-        for place, wrong, hint in _idle_hijacks(tproxy, value):
+        for place, wrong, hint in dns_warnings(tproxy, value):
             report.add(place, wrong, hint)
 
     if config.rules:
@@ -81,19 +81,6 @@ def _open_loopback(config: Config) -> list[str]:
     six = collapse_addresses(net for net in config.bypass if isinstance(net, IPv6Network))
     missing = [] if any(_LOOPBACK4.subnet_of(net) for net in four) else [str(_LOOPBACK4)]
     return missing + ([] if any(_LOOPBACK6.subnet_of(net) for net in six) else [str(_LOOPBACK6)])
-
-
-def _idle_hijacks(tproxy: Tproxy, value: Value) -> Iterator[tuple[Place, str, str]]:
-    """A hijack takes only queries that the TPROXY would get otherwise."""
-    hijack, keys = tproxy.dns_hijack, value.data.get("dns-hijack")
-    if not (hijack and keys):
-        return
-    if tproxy.no_udp and not hijack.tcp:
-        wrong = "never takes effect: no-udp sends UDP direct, and the hijack is for UDP alone"
-        yield keys.place, wrong, "set tcp: true, or remove no-udp or the hijack"
-    if tproxy.no_ipv6 and hijack.ip6:
-        place = keys.data["ip6"].place
-        yield place, "never takes effect: no-ipv6 sends IPv6 direct", "remove ip6 or no-ipv6"
 
 
 def _warn_of_dead_rules(patterns: list[Value], report: Report) -> None:

@@ -98,6 +98,8 @@ class Pool(Scalar):
 class NamePattern(Text):
     """A shell pattern (fnmatch) of a name, as names are compared: small, without the last dot."""
 
+    kinds = ("text",)
+
     def __init__(self) -> None:
         must = "a name in ASCII, in which *, ? and [...] are as in a shell"
         super().__init__(must, pattern=r"[A-Za-z0-9_.*?\[\]!-]{1,253}")
