@@ -1,4 +1,4 @@
-"""cgtproxy.service as the package ships it, in a booted machine."""
+"""The units as the package ships them, in a booted machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from .waiting import wait_until
 PROJECT = Path(__file__).parents[2]
 CONFIG_FILE = "/etc/cgtproxy/config.yaml"
 RULES = {"/proxied": "first", "/dropped": "drop"}  # what most tests run it with
-DROP_INS = "/run/systemd/system/cgtproxy.service.d"
 
 
 def documented(name: str) -> dict[str, str]:
@@ -25,14 +24,16 @@ def documented(name: str) -> dict[str, str]:
 
 
 class Service:
-    """cgtproxy.service in the machine."""
+    """One of them in the machine: the manager, or the built-in server."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, unit: str = "cgtproxy") -> None:
         self.machine = machine
+        self.unit = unit
+        self.drop_ins = f"/run/systemd/system/{unit}.service.d"
 
     def start(self) -> None:
-        done = self.machine.run("systemctl", "start", "cgtproxy", check=False)
-        assert done.returncode == 0, self.machine.run("journalctl", "--unit=cgtproxy").stdout
+        done = self.machine.run("systemctl", "start", self.unit, check=False)
+        assert done.returncode == 0, self.machine.run("journalctl", f"--unit={self.unit}").stdout
 
     def configure(self, config: str) -> None:
         self.machine.write(CONFIG_FILE, config)
@@ -41,7 +42,7 @@ class Service:
         """Write the configuration and reload; in force when this returns."""
         known = len(re.findall("(?m)^reloaded: ", self.messages()))
         self.configure(config)
-        self.machine.systemctl("reload", "cgtproxy")
+        self.machine.systemctl("reload", self.unit)
         wait_until(
             lambda: len(re.findall("(?m)^reloaded: ", self.messages())) > known, "the reload"
         )
@@ -49,11 +50,11 @@ class Service:
     def override(self, **settings: object) -> None:
         """Settings for [Service]; they count from the next start on."""
         lines = [f"{key}={value}\n" for key, value in settings.items()]
-        self.machine.write(f"{DROP_INS}/test.conf", "[Service]\n" + "".join(lines))
+        self.machine.write(f"{self.drop_ins}/test.conf", "[Service]\n" + "".join(lines))
         self.machine.systemctl("daemon-reload")
 
     def show(self, name: str) -> str:
-        return self.machine.show("cgtproxy", name)[name]
+        return self.machine.show(self.unit, name)[name]
 
     @property
     def pid(self) -> str:

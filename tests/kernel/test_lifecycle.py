@@ -89,6 +89,19 @@ def test_killed_and_started_again_nothing_leaks(tproxy_server, cgroup):
         assert talk.ask()[0].by == "tproxy"
 
 
+def test_clear_removes_what_a_killed_one_left_but_not_what_is_in_use():
+    with bed.Daemon(bed.config()) as daemon:
+        done = bed.cgtproxy("clear")
+        assert (done.returncode, "stop it first" in done.stderr) == (75, True)
+        assert bed.traces()
+        daemon.kill()
+        assert bed.traces()
+        assert bed.cgtproxy("clear").returncode == 0
+        assert not bed.traces()
+        assert bed.cgtproxy("clear").returncode == 0
+        daemon.start()
+
+
 def test_cgroups_that_came_and_went_while_nobody_was_there(tproxy_server, cgroup):
     daemon = bed.Daemon(bed.config())
     with daemon:

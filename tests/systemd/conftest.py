@@ -9,7 +9,7 @@ import pytest
 
 import bed
 from bed.machine import Machine
-from bed.service import DROP_INS, RULES, Service, documented
+from bed.service import RULES, Service, documented
 from bed.units import UNITS, StartUnit
 
 PROJECT = Path(__file__).parents[2]
@@ -60,8 +60,9 @@ def service(machine: Machine) -> Iterator[Service]:
     unit.configure(bed.config(RULES))
     unit.start()
     yield unit
-    machine.systemctl("stop", "cgtproxy")
-    machine.run("rm", "-rf", DROP_INS, "/etc/cgtproxy")
+    machine.systemctl("stop", "cgtproxy", "cgtproxy-proxy")
+    drop_ins = [Service(machine, name).drop_ins for name in ("cgtproxy", "cgtproxy-proxy")]
+    machine.run("rm", "-rf", *drop_ins, "/etc/cgtproxy")
     machine.systemctl("daemon-reload")
     machine.systemctl("reset-failed")
     left = bed.traces()

@@ -11,12 +11,19 @@ import pytest
 
 import bed
 from bed.machine import PROGRAMS, PYTHON, Machine, UnitProber, answers
-from bed.service import CONFIG_FILE, DROP_INS, Service
+from bed.service import CONFIG_FILE, Service
 
 VENV = "/opt/venv"
 UNIT = "/etc/systemd/system/cgtproxy.service"
+SERVERS_UNIT = "/etc/systemd/system/cgtproxy-proxy.service"
+SERVED = bed.config(
+    {"/proxied": "built-in"},
+    tproxies={"built-in": {"port": 10005, "mark": 3005, "upstream": "direct://"}},
+)
+STATE = "/var/lib/cgtproxy"
 WRITTEN = {
     UNIT,
+    SERVERS_UNIT,
     "/etc/sysusers.d/cgtproxy.conf",
     "/etc/cgtproxy/config.schema.json",
     CONFIG_FILE,
@@ -69,20 +76,25 @@ def test_install_service_and_uninstall_service(machine: Machine, venv: str) -> N
     changed = {path for path, _ in etc(machine).items() - before.items() if path[-1] != "/"}
     accounts = {"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow"}
     assert changed - accounts == WRITTEN
-    machine.run("systemd-analyze", "verify", "--man=no", UNIT)
+    machine.run("systemd-analyze", "verify", "--man=no", UNIT, SERVERS_UNIT)
 
-    service = Service(machine)
-    service.configure(bed.config({"/proxied": "first"}))
+    service, server = Service(machine), Service(machine, "cgtproxy-proxy")
+    service.configure(SERVED)
     service.start()
-    assert answers(machine, "proxied.service") == bed.everywhere("tproxy")
-    assert f"{VENV}/bin/python" in service.show("ExecStart")
+    bed.wait_until(lambda: server.show("ActiveState") == "active", "the server")
+    assert answers(machine, "proxied.service") == bed.everywhere("origin")
+    for unit in (service, server):
+        assert f"{VENV}/bin/python" in unit.show("ExecStart")
+    machine.run("ls", f"{STATE}/")
 
     machine.run("rm", CONFIG_FILE)
     machine.run(venv, "install-service")  # once more: as after an upgrade
     told = machine.run(venv, "uninstall-service").stdout
-    assert set(re.findall(r"^removed (/.*)$", told, re.MULTILINE)) == WRITTEN
+    assert set(re.findall(r"^removed (/.*)$", told, re.MULTILINE)) == WRITTEN | {STATE}
     assert etc(machine) == before
-    assert machine.show("cgtproxy", "LoadState")["LoadState"] == "not-found"
+    for unit in (service, server):
+        assert (unit.show("LoadState"), unit.show("ActiveState")) == ("not-found", "inactive")
+    assert machine.run("ls", STATE, check=False).returncode
     assert not bed.traces()
     told = machine.run(venv, "uninstall-service").stdout
     assert told == "there is nothing that `cgtproxy install-service` wrote\n"
@@ -106,7 +118,7 @@ def test_what_a_killed_instance_left_goes_too(machine: Machine, venv: str) -> No
     assert bed.traces()
     machine.run(venv, "uninstall-service")
     assert not bed.traces()
-    machine.run("rm", "-r", DROP_INS)
+    machine.run("rm", "-r", service.drop_ins)
     machine.systemctl("reset-failed")
 
 
@@ -141,16 +153,39 @@ def test_beside_the_package_and_without_systemd(machine: Machine) -> None:
     refused(done, 69, "systemd does not run here")
 
 
-def test_the_package_is_removed_and_installed_anew(machine: Machine, package: Path) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+def test_the_package_is_removed_and_installed_anew(
+    machine: Machine, package: Path, killed: bool
+) -> None:
+    service, server = Service(machine), Service(machine, "cgtproxy-proxy")
+    service.configure(SERVED)
+    service.override(Restart="no")
     machine.systemctl("enable", "--now", "cgtproxy")
-    machine.run("dpkg", "--remove", "cgtproxy")
-    assert machine.show("cgtproxy", "LoadState", "ActiveState") == {
-        "LoadState": "not-found",
-        "ActiveState": "inactive",
-    }
+    bed.wait_until(lambda: server.show("ActiveState") == "active", "the server")
+    if killed:
+        machine.systemctl("kill", "--signal=KILL", "cgtproxy")
+        bed.wait_until(lambda: service.show("ActiveState") == "failed", "its end")
+    assert bed.traces()
+    machine.run("dpkg", "--purge", "cgtproxy")
+    machine.run("rm", "-r", service.drop_ins, CONFIG_FILE)
+    machine.systemctl("daemon-reload")
+    machine.systemctl("reset-failed")
+    for unit in (service, server):
+        assert (unit.show("LoadState"), unit.show("ActiveState")) == ("not-found", "inactive")
+    assert machine.run("ls", STATE, check=False).returncode
     assert not bed.traces()
     machine.run("dpkg", "--install", f"{PROGRAMS}/{package.name}")
     assert machine.run("cgtproxy", "--version").stdout.startswith("cgtproxy ")
+
+
+def test_an_upgrade_restarts_the_server(machine: Machine, service: Service, package: Path) -> None:
+    server = Service(machine, "cgtproxy-proxy")
+    service.reconfigure(SERVED)
+    bed.wait_until(lambda: server.show("ActiveState") == "active", "the server")
+    pid = server.pid
+    machine.run("dpkg", "--install", f"{PROGRAMS}/{package.name}")
+    server.wait_restarted(pid)
+    assert answers(machine, "proxied.service") == bed.everywhere("origin")
 
 
 def test_an_upgrade_leaves_no_gap(machine: Machine, service: Service, package: Path) -> None:

@@ -6,26 +6,26 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from cgtproxy import lock
+from cgtproxy.commands.clear import remove
 from cgtproxy.config.schema import json_schema
 from cgtproxy.errors import AlreadyRunningError, CgtproxyError, PermissionMissingError
-from cgtproxy.nft.kernel import NfTables
-from cgtproxy.routing.kernel import Routing
 
 PACKAGE = Path(__file__).parents[1]
-UNIT = Path("/etc/systemd/system/cgtproxy.service")
-PACKAGED = (
-    Path("/usr/lib/systemd/system/cgtproxy.service"),
-    Path("/lib/systemd/system/cgtproxy.service"),
-)
+NAMES = ("cgtproxy.service", "cgtproxy-proxy.service")
+UNITS = tuple(Path("/etc/systemd/system") / name for name in NAMES)
+PACKAGED = tuple(Path(f"{top}/lib/systemd/system") / name for top in ("/usr", "") for name in NAMES)
 SYSUSERS = Path("/etc/sysusers.d/cgtproxy.conf")
 CONFIG = Path("/etc/cgtproxy/config.yaml")
+STATE = Path("/var/lib/cgtproxy")
 SCHEMA = Path("/etc/cgtproxy/config.schema.json")
 MARK = "# Written by `cgtproxy install-service`; `cgtproxy uninstall-service` removes it.\n"
+PROGRAM = "=/usr/bin/cgtproxy "  # in the units
 USER = "cgtproxy"
 BOOTED = Path("/run/systemd/system")  # sd_booted(3)
 
@@ -42,7 +42,7 @@ def install() -> int:
         raise CgtproxyError(
             "systemd does not run here", "have your init system run `cgtproxy` in the foreground"
         )
-    for path in (UNIT, SYSUSERS, *PACKAGED):
+    for path in (*UNITS, SYSUSERS, *PACKAGED):
         if path.exists() and not _is_ours(path):
             raise CgtproxyError(f"{path} is there already, from somebody else", "remove that first")
     command = [sys.executable, "-I", "-m", "cgtproxy"]
@@ -70,12 +70,17 @@ def install() -> int:
 def uninstall() -> int:
     """Stop it and remove all that install() wrote, but a configuration that was edited."""
     _check_root()
-    if not _is_ours(UNIT):
+    if not any(map(_is_ours, UNITS)):
         print("there is nothing that `cgtproxy install-service` wrote")
         return 0
     if BOOTED.is_dir():
-        _run("systemctl", "disable", "--quiet", "--now", UNIT.name)
-    _clear_kernel()
+        units = [unit.name for unit in UNITS if _is_ours(unit)]
+        _run("systemctl", "disable", "--quiet", "--now", *units)
+    with contextlib.suppress(AlreadyRunningError):  # somebody runs one outside of systemd
+        held = lock.take()
+        remove()
+        if held:
+            held.close()
     for path, text in _files([]).items():
         if not path.exists():
             continue
@@ -84,6 +89,10 @@ def uninstall() -> int:
             continue
         path.unlink()
         print(f"removed {path}")
+    if STATE.is_symlink():  # systemd.exec(5), DynamicUser=
+        shutil.rmtree(STATE.resolve(), ignore_errors=True)
+        STATE.unlink()
+        print(f"removed {STATE}")
     for directory in (CONFIG.parent, SYSUSERS.parent):
         with contextlib.suppress(OSError):  # there is more in it, which is not ours
             directory.rmdir()
@@ -96,11 +105,11 @@ def uninstall() -> int:
 
 def _files(command: list[str]) -> dict[Path, str]:
     """What to write, in this order; `command` is what the unit starts."""
-    unit = (PACKAGE / "systemd/cgtproxy.service").read_text()
     start = " ".join(map(_quoted, command))
+    units = {path: (PACKAGE / "systemd" / path.name).read_text() for path in UNITS}
     return {
         SYSUSERS: MARK + (PACKAGE / "systemd/cgtproxy.sysusers").read_text(),
-        UNIT: MARK + unit.replace("ExecStart=/usr/bin/cgtproxy\n", f"ExecStart={start}\n"),
+        **{path: MARK + unit.replace(PROGRAM, f"={start} ") for path, unit in units.items()},
         SCHEMA: json.dumps(json_schema(), indent=2) + "\n",
         CONFIG: (PACKAGE / "config/example.yaml").read_text(),
     }
@@ -133,19 +142,6 @@ def _check_command(command: list[str]) -> None:
         )
     except CgtproxyError as error:
         raise CgtproxyError(f"a service cannot run {command[0]}: {error}", SYSTEM_WIDE) from error
-
-
-def _clear_kernel() -> None:
-    """What an instance that was killed has left in force, for a next one that never came."""
-    try:
-        held = lock.take()
-    except AlreadyRunningError:  # somebody runs one outside of systemd
-        return
-    NfTables().remove()
-    routing = Routing()
-    routing.remove(routing.look())
-    if held:
-        held.close()
 
 
 def _is_ours(path: Path) -> bool:
