@@ -143,6 +143,8 @@ def datagrams_beside(sock: Socket, destination: Address, mark: int) -> Socket:
     Only now may `sock` share its port: before, the kernel might have chosen one in use for it.
     """
     family = sock.family
+    if not sock.getsockname()[1]:
+        sock.bind(_WILDCARD[family])
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     beside = datagrams(family, mark)
     try:

@@ -30,6 +30,7 @@ from cgtproxy.proxy.throttle import Throttle
 from cgtproxy.proxy.udp.listener import DatagramListener
 from cgtproxy.proxy.udp.opener import UdpOpener
 from cgtproxy.proxy.udp.sessions import Sessions
+from cgtproxy.proxy.udp.ways import Doors
 from cgtproxy.proxy.upstream import Choice, Health, Target
 
 DRAIN = signal.SIGUSR1
@@ -91,7 +92,8 @@ class Worker:
         for sock in inlets.streams:
             self._listeners.append(Listener(sock, gate, opener, self._relays, self._throttle))
         if not tproxy.no_udp:
-            way = UdpOpener(tproxy.server, choice, self._dialer, gate, self._sessions)
+            doors = Doors(gate, destinations)
+            way = UdpOpener(tproxy.server, choice, self._dialer, doors, self._sessions)
             for sock in inlets.datagrams:
                 self._listeners.append(DatagramListener(sock, way.open, self._sessions))
 

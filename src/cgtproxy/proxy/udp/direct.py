@@ -1,54 +1,59 @@
 """UDP to the destinations themselves.
 
-A client has one socket for all destinations, so that anybody can answer to the port that it has
-there: its NAT is endpoint-independent in mapping and filtering (RFC 4787), as peer-to-peer programs
-wish. A destination that gets more than a few datagrams has two sockets of its own on the way, one
-towards each side: then the kernel finds them by itself, and no address is touched.
+A client has one port for all destinations, so that anybody can answer to it: its NAT is
+endpoint-independent in mapping and filtering (RFC 4787), as peer-to-peer programs wish. It begins
+with one socket. A destination that gets more than a few datagrams has two of its own on the way,
+one towards each side: then the kernel finds them by itself, and no address is touched. A made-up
+destination has them from the beginning, as its answers come from another address.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+
+from cgtproxy.proxy.fakeip.names import FakeName
+from cgtproxy.proxy.names.destinations import show_both
 from cgtproxy.proxy.reactor import FAILED
-from cgtproxy.proxy.sockets import (
-    Address,
-    Socket,
-    datagrams,
-    datagrams_beside,
-    original_destination,
-    spoofing,
-)
-from cgtproxy.proxy.udp.listener import DatagramGate
-from cgtproxy.proxy.udp.mmsg import BATCH
-from cgtproxy.proxy.udp.sessions import SWEEPS, Sessions
+from cgtproxy.proxy.sockets import Address, Socket, datagrams, datagrams_beside, spoofing
+from cgtproxy.proxy.udp.pair import Pair
+from cgtproxy.proxy.udp.sessions import Sessions
+from cgtproxy.proxy.udp.ways import Doors, Ways
+from cgtproxy.proxy.upstream import Target
 
 _BUSY = 4  # datagrams, after which a way gets sockets of its own
+_MOST_WAITING = 32  # datagrams, until a name is looked up
 _SIZE = 1 << 16
-_ROUNDS = 4  # batches, before others get their turn
+
+log = logging.getLogger("cgtproxy")
 
 
 class DirectSession:
-    def __init__(self, sessions: Sessions, gate: DatagramGate, family: int, client: Address):
+    def __init__(self, sessions: Sessions, doors: Doors, family: int, client: Address):
         self.idle = 0
         self.closed = False
         self.sessions = sessions
+        self._doors = doors
         self.client = client
         self.family = family
         self.sock = datagrams(family, sessions.mark)
-        self._gate = gate
-        self._ways: dict[bytes, _Way] = {}
+        self.ways: Ways[_Way] = Ways(sessions, doors, family, client, self._make)
+        self.claims: dict[Address, _Way] = {}  # who goes where from the client's port
         sessions.reactor.register_datagrams(self.sock.fileno(), self._on_event)
 
     def forward(self, sockaddr: bytes, data: memoryview) -> None:
         self.idle = 0
-        way = self._ways.get(sockaddr) or self._open(sockaddr)
-        if way:
+        if way := self.ways.get(sockaddr):
             way.send(data)
 
-    def _open(self, sockaddr: bytes) -> _Way | None:
-        destination = original_destination(self.family, sockaddr)
-        if self._gate.refuses(self.family, destination) or not self.sessions.admit():
-            return None
-        way = self._ways[sockaddr] = _Way(self, destination)
+    def _make(self, destination: Address, fake: FakeName | None) -> _Way:
+        way = _Way(self, destination, fake)
+        if fake:
+            self._doors.destinations.look_up(fake.name, self.family, destination[1], way.found)
+        else:
+            way.go_to(Target(self.family, destination))
+            if self.claims[destination] is not way:
+                way.promote()
         return way
 
     def _on_event(self, mask: int) -> None:
@@ -65,103 +70,121 @@ class DirectSession:
             self.idle = 0
             sessions.replies.send(self.family, source, self.client, sessions.view[:count])
 
+    def pair(self, way: _Way, target: Target) -> Pair:
+        """Raises OSError, as where a server of this host has the way's address."""
+        inner = spoofing(way.destination, self.family, self.sessions.mark)
+        try:
+            inner.connect(self.client)
+            outer = self._outer(way, target)
+        except OSError:
+            inner.close()
+            raise
+        return Pair(self.sessions, way, inner, outer)
+
+    def _outer(self, way: _Way, target: Target) -> Socket:
+        mark = self.sessions.mark
+        if target.family == self.family and self.claims.get(target.address) is way:
+            return datagrams_beside(self.sock, target.address, mark)
+        # What two names stand for can be one address: answers are told apart by the port.
+        outer = datagrams(target.family, mark)
+        try:
+            outer.connect(target.address)
+        except OSError:
+            outer.close()
+            raise
+        return outer
+
     def sweep(self) -> None:
-        for sockaddr, way in list(self._ways.items()):
-            way.idle += 1
-            if way.idle > SWEEPS:
-                way.close()
-                del self._ways[sockaddr]
-                self.sessions.count -= 1
+        self.ways.sweep()
 
     def close(self) -> None:
         self.closed = True
-        for way in self._ways.values():
-            way.close()
-        self.sessions.count -= len(self._ways)
-        self._ways.clear()
+        self.ways.close()
         self.sessions.reactor.forget(self.sock.fileno())
         self.sock.close()
 
 
 class _Way:
-    """From the session's client to one destination, and back."""
+    """From the session's client to one destination, and back. `real` is where that is, if known."""
 
-    __slots__ = ("count", "destination", "idle", "inner", "outer", "session")
+    __slots__ = ("_count", "_pair", "_waiting", "destination", "fake", "idle", "real", "session")
 
-    def __init__(self, session: DirectSession, destination: Address) -> None:
+    def __init__(self, session: DirectSession, destination: Address, fake: FakeName | None) -> None:
         self.session = session
         self.destination = destination
-        self.count = 0
-        self.idle = 0
-        # Towards the client and towards the destination, when it is busy.
-        self.inner: Socket | None = None
-        self.outer: Socket | None = None
+        self.fake = fake
+        self.idle = self._count = 0
+        self.real: Target | None = None
+        self._waiting: list[bytes] | None = [] if fake else None
+        self._pair: Pair | None = None
+
+    def found(self, targets: Sequence[Target]) -> None:
+        """The end of a look-up, which may have outlived this way."""
+        if self._waiting is None:
+            return
+        session = self.session
+        for target in targets:
+            self.go_to(target)
+            if self.promote():
+                for data in self._waiting:
+                    self.send(memoryview(data))
+                self._waiting = None
+                return
+            self._leave()
+        assert self.fake
+        log.debug("udp %s: there is no way", show_both(self.fake, self.destination))
+        session.sessions.messenger.refuse(session.family, session.client, self.destination)
+        session.ways.close(lambda way: way is self)
+
+    def go_to(self, target: Target) -> None:
+        self.real = target
+        self.session.claims.setdefault(target.address, self)
+
+    def _leave(self) -> None:
+        if self.real and self.session.claims.get(self.real.address) is self:
+            del self.session.claims[self.real.address]
+        self.real = None
+
+    def promote(self) -> bool:
+        assert self.real
+        try:
+            self._pair = self.session.pair(self, self.real)
+        except OSError as error:
+            if self.fake:
+                self.session.sessions.no_socket(error)
+            return False
+        return True
 
     def send(self, data: memoryview) -> None:
-        """A datagram that came to the listener."""
         self.idle = 0
-        self.count += 1
+        if self.real is None:
+            if self._waiting is not None and len(self._waiting) < _MOST_WAITING:
+                self._waiting.append(bytes(data))
+            return
+        self._count += 1
         try:
-            if self.outer:
-                self.outer.send(data)
+            if self._pair:
+                self._pair.outer.send(data)
             else:
-                self.session.sock.sendto(data, self.destination)
+                self.session.sock.sendto(data, self.real.address)
         except BlockingIOError:
             pass
         except OSError:
-            session = self.session
-            session.sessions.messenger.pass_on(self.outer or session.sock, session.client)
-        if self.count == _BUSY:
-            self._promote()
+            self.failed(self._pair.outer if self._pair else self.session.sock)
+        if self._count == _BUSY and not self._pair:
+            self.promote()
 
-    def _promote(self) -> None:
-        session = self.session
-        sessions = session.sessions
-        try:
-            inner = spoofing(self.destination, session.family, sessions.mark)
-        except OSError:  # a server of this host has that address
-            return
-        try:
-            inner.connect(session.client)
-            outer = datagrams_beside(session.sock, self.destination, sessions.mark)
-        except OSError as error:
-            inner.close()
-            sessions.no_socket(error)
-            return
-        self.inner, self.outer = inner, outer
-        sessions.reactor.register_datagrams(inner.fileno(), self._on_inner)
-        sessions.reactor.register_datagrams(outer.fileno(), self._on_outer)
-
-    def _on_inner(self, mask: int) -> None:
-        assert self.inner
-        assert self.outer
-        self._move(self.inner, self.outer, mask)
-
-    def _on_outer(self, mask: int) -> None:
-        assert self.inner
-        assert self.outer
-        if mask & FAILED:
-            session = self.session
-            session.sessions.messenger.pass_on(self.outer, session.client)
-        self._move(self.outer, self.inner, mask)
-
-    def _move(self, source: Socket, sink: Socket, mask: int) -> None:
+    def moved(self) -> None:
         self.idle = self.session.idle = 0
-        sessions = self.session.sessions
-        fds = source.fileno(), sink.fileno()
-        for _ in range(_ROUNDS):
-            count = sessions.mover.move(*fds)
-            if 0 <= count < BATCH:
-                return
-        sessions.reactor.soon(lambda: self._go_on(source, sink))
 
-    def _go_on(self, source: Socket, sink: Socket) -> None:
-        if self.inner:
-            self._move(source, sink, 0)
+    def failed(self, sock: Socket) -> None:
+        session = self.session
+        seen_as = self.destination if self.fake else None
+        session.sessions.messenger.pass_on(sock, session.client, seen_as)
 
     def close(self) -> None:
-        for sock in (self.inner, self.outer):
-            if sock:
-                self.session.sessions.reactor.forget(sock.fileno())
-                sock.close()
-        self.inner = self.outer = None
+        self._waiting = None
+        self._leave()
+        if self._pair:
+            self._pair.close()
+            self._pair = None

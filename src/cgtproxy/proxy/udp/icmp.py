@@ -18,6 +18,21 @@ _EXTENDED = struct.Struct("=IBBBBII")
 _ORIGINS = {2: AF_INET, 3: AF_INET6}
 _QUEUE = int(socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
 _UDP = 17
+_PORT_UNREACHABLE = {AF_INET: (3, 3), AF_INET6: (1, 4)}
+# RFC 7915, sections 4.2 and 5.2: from the type and code in one family to those in the other
+_OTHER = {
+    (AF_INET, 3, 0): (1, 0),
+    (AF_INET, 3, 1): (1, 0),
+    (AF_INET, 3, 3): (1, 4),
+    (AF_INET, 3, 4): (2, 0),
+    (AF_INET, 3, 13): (1, 1),
+    (AF_INET6, 1, 0): (3, 1),
+    (AF_INET6, 1, 1): (3, 10),
+    (AF_INET6, 1, 3): (3, 1),
+    (AF_INET6, 1, 4): (3, 3),
+    (AF_INET6, 2, 0): (3, 4),
+}
+_LONGER = 20  # bytes that IPv6's header has more than IPv4's
 
 
 class Error(NamedTuple):
@@ -72,6 +87,19 @@ def _checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
+def about(destination: Address, error: Error) -> Error | None:
+    """The same of another address; None for what there is not in its family."""
+    family = AF_INET6 if ":" in destination[0] else AF_INET
+    if error.family == family:
+        return error._replace(destination=destination)
+    translated = _OTHER.get((error.family, error.kind, error.code))
+    if translated is None:
+        return None
+    longer = _LONGER if family == AF_INET6 else -_LONGER
+    info = error.info + longer if error.info else 0
+    return Error(family, *translated, info, destination)
+
+
 class Messenger:
     def __init__(self, mark: int) -> None:
         self._sockets: dict[int, Socket] = {}
@@ -85,9 +113,21 @@ class Messenger:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
                 self._sockets[family] = sock
 
-    def pass_on(self, sock: Socket, client: Address) -> None:
-        """Tell `client` of the errors that its upstream socket has met with."""
+    def pass_on(self, sock: Socket, client: Address, seen_as: Address | None = None) -> None:
+        """Tell `client` of the errors that its upstream socket has met with.
+
+        It knows the destination by the address `seen_as`, if that is another one.
+        """
         for error in take(sock):
-            if sender := self._sockets.get(error.family):
-                with contextlib.suppress(OSError):
-                    sender.sendto(message(error, client), (client[0], 0, *client[2:]))
+            told = about(seen_as, error) if seen_as else error
+            if told:
+                self._send(told, client)
+
+    def refuse(self, family: int, client: Address, destination: Address) -> None:
+        """Tell `client` that nobody is at that port."""
+        self._send(Error(family, *_PORT_UNREACHABLE[family], 0, destination), client)
+
+    def _send(self, error: Error, client: Address) -> None:
+        if sender := self._sockets.get(error.family):
+            with contextlib.suppress(OSError):
+                sender.sendto(message(error, client), (client[0], 0, *client[2:]))

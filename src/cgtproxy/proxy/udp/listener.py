@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from typing import Protocol
 
 from cgtproxy.proxy.sockets import Address, Socket
 from cgtproxy.proxy.udp.sessions import OpenSession, Session, Sessions
@@ -11,10 +10,6 @@ from cgtproxy.proxy.udp.sessions import OpenSession, Session, Sessions
 _MOST_AT_ONCE = 32
 _CONTROL = 64  # bytes, for one address
 _DONTWAIT = int(socket.MSG_DONTWAIT)
-
-
-class DatagramGate(Protocol):
-    def refuses(self, family: int, destination: Address) -> bool: ...
 
 
 class DatagramListener:

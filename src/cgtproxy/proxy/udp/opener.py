@@ -8,25 +8,20 @@ from cgtproxy.config.model import Server
 from cgtproxy.proxy.dial import Dialer
 from cgtproxy.proxy.sockets import Address
 from cgtproxy.proxy.udp.direct import DirectSession
-from cgtproxy.proxy.udp.listener import DatagramGate
 from cgtproxy.proxy.udp.sessions import Session, Sessions
 from cgtproxy.proxy.udp.socks import SocksSession
+from cgtproxy.proxy.udp.ways import Doors
 from cgtproxy.proxy.upstream import Choice
 
 
 class UdpOpener:
     def __init__(
-        self,
-        server: Server,
-        choice: Choice,
-        dialer: Dialer,
-        gate: DatagramGate,
-        sessions: Sessions,
+        self, server: Server, choice: Choice, dialer: Dialer, doors: Doors, sessions: Sessions
     ) -> None:
         self._server = server
         self._choice = choice
         self._dialer = dialer
-        self._gate = gate
+        self._doors = doors
         self._sessions = sessions
 
     def open(self, family: int, client: Address) -> Session | None:
@@ -36,8 +31,8 @@ class UdpOpener:
         if first.scheme == "socks5":
             alike = list(takewhile(lambda upstream: upstream.scheme == "socks5", candidates))
             return SocksSession(
-                self._sessions, self._gate, family, client, self._dialer, self._choice, alike
+                self._sessions, self._doors, family, client, self._dialer, self._choice, alike
             )
         if first.scheme == "direct" or (first.host and self._server.udp == "direct"):
-            return DirectSession(self._sessions, self._gate, family, client)
+            return DirectSession(self._sessions, self._doors, family, client)
         return None

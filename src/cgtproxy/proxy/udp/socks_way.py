@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from cgtproxy.proxy.protocols.socks5 import Endpoint, udp_header
+from cgtproxy.proxy.fakeip.names import FakeName
+from cgtproxy.proxy.protocols.socks5 import Endpoint, parse_datagram, udp_header
 from cgtproxy.proxy.sockets import Address, Socket, spoofing
+from cgtproxy.proxy.udp.association import Association
 
 if TYPE_CHECKING:
     from cgtproxy.proxy.udp.socks import SocksSession
@@ -15,27 +17,53 @@ _BUSY = 4  # datagrams, after which a way gets a socket of its own towards the c
 _ROUNDS = 64  # datagrams, before others get their turn
 
 
-class Way:
-    """From the session's client to one destination; the way back is the session's."""
+class SocksWay:
+    """From the session's client to one destination.
 
-    __slots__ = ("count", "destination", "header", "idle", "inner", "session")
+    With a made-up address `association` is the way's own; else the way back is the session's.
+    """
 
-    def __init__(self, session: SocksSession, destination: Address) -> None:
+    __slots__ = (
+        "association",
+        "count",
+        "destination",
+        "fake",
+        "header",
+        "idle",
+        "inner",
+        "session",
+    )
+    association: Association
+
+    def __init__(self, session: SocksSession, destination: Address, fake: FakeName | None) -> None:
         self.session = session
         self.destination = destination
-        self.header = udp_header(Endpoint(destination[0].partition("%")[0], destination[1]))
+        self.fake = fake
+        host = fake.name if fake else destination[0].partition("%")[0]
+        self.header = udp_header(Endpoint(host, destination[1]))
         self.count = self.idle = 0
         self.inner: Socket | None = None  # towards the client, when the way is busy
 
     def send(self, data: memoryview) -> None:
-        """A datagram that came to the listener."""
-        assert self.session.relay
         self.idle = 0
-        self.count += 1
-        with contextlib.suppress(OSError):
-            self.session.relay.sendmsg((self.header, data))
-        if self.count == _BUSY:
-            self._promote()
+        if self.association.send(self.header, data):
+            self.count += 1
+            if self.count == _BUSY:
+                self._promote()
+
+    def receive(self, datagram: memoryview) -> None:
+        """Whatever address an answer is from, the client has asked the made-up one."""
+        self.idle = self.session.idle = 0
+        parsed = parse_datagram(datagram)
+        if parsed is None:
+            return
+        payload = datagram[parsed[1] :]
+        if self.inner:
+            with contextlib.suppress(OSError):
+                self.inner.send(payload)
+        else:
+            session = self.session
+            session.sessions.replies.send(session.family, self.destination, session.client, payload)
 
     def _promote(self) -> None:
         session = self.session
@@ -52,8 +80,8 @@ class Way:
         session.sessions.reactor.register_datagrams(inner.fileno(), self._on_inner)
 
     def _on_inner(self, _: int) -> None:
-        session = self.session
-        if self.inner is None or session.relay is None:
+        session, relay = self.session, self.association.relay
+        if self.inner is None or relay is None:
             return
         self.idle = session.idle = 0
         view = session.sessions.view
@@ -68,10 +96,14 @@ class Way:
             except OSError:
                 continue
             with contextlib.suppress(OSError):
-                session.relay.send(view[: begin + count])
+                relay.send(view[: begin + count])
         session.sessions.reactor.soon(lambda: self._on_inner(0))
 
     def close(self) -> None:
+        if self.fake:
+            self.association.close()
+        else:
+            self.session.forget(self)
         if self.inner:
             self.session.sessions.reactor.forget(self.inner.fileno())
             self.inner.close()

@@ -1,0 +1,136 @@
+"""A SOCKS5 server's readiness to pass datagrams on (RFC 1928, section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from cgtproxy.config.model import Upstream
+from cgtproxy.proxy.dial import Dial, Dialer
+from cgtproxy.proxy.protocols.socks5 import ANYWHERE, ASSOCIATE, Endpoint, Socks5
+from cgtproxy.proxy.reactor import FAILED, READABLE
+from cgtproxy.proxy.sockets import AF_INET, AF_INET6, Socket, datagrams
+from cgtproxy.proxy.udp import icmp
+from cgtproxy.proxy.udp.sessions import Sessions
+from cgtproxy.proxy.upstream import Choice
+
+_MOST_WAITING = 32  # datagrams, until the association is there
+_SIZE = 1 << 16
+_ROUNDS = 64  # datagrams, before others get their turn
+_UNSPECIFIED = ("0.0.0.0", "::")
+
+
+class Association:
+    """`relay` is the socket connected to the server's UDP port, once that is known.
+
+    `received` is called with each datagram from there, `ended` if the association ends by itself.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        dialer: Dialer,
+        choice: Choice,
+        upstreams: Sequence[Upstream],
+        received: Callable[[memoryview], None],
+        ended: Callable[[], None],
+    ) -> None:
+        self.relay: Socket | None = None
+        self._control: Socket | None = None  # its end is the association's
+        self._sessions = sessions
+        self._dialer = dialer
+        self._choice = choice
+        self._received = received
+        self._ended = ended
+        self._closed = False
+        self._upstreams = list(upstreams)  # those that are left to be tried
+        self._waiting: list[tuple[bytes, bytes]] = []
+        self._associate()
+
+    def send(self, header: bytes, data: memoryview) -> bool:
+        """Whether it went out; else it waits, or is lost."""
+        if self.relay is None:
+            if len(self._waiting) < _MOST_WAITING:
+                self._waiting.append((header, bytes(data)))
+            return False
+        with suppress(OSError):
+            self.relay.sendmsg((header, data))
+        return True
+
+    def _associate(self) -> None:
+        if not self._upstreams:
+            self._end()
+            return
+        upstream = self._upstreams.pop(0)
+        handshake = Socks5(ANYWHERE, upstream.user, upstream.password, ASSOCIATE)
+        self._dialer.dial(upstream, handshake, lambda dial: self._associated(dial, handshake))
+
+    def _associated(self, dial: Dial, handshake: Socks5) -> None:
+        """The end of a dial, which may have outlived this association."""
+        if self._closed:
+            if dial.sock:
+                dial.sock.close()
+        elif dial.sock and handshake.bound:
+            self._control = dial.sock
+            bound = handshake.bound
+            self._sessions.reactor.soon(lambda: self._connect(bound))
+        else:
+            if not dial.refused:
+                self._choice.failed(dial.upstream)
+            self._sessions.throttle.warning(f"{dial.upstream} carries no UDP", dial.failure)
+            self._sessions.reactor.soon(self._associate)
+
+    def _connect(self, bound: Endpoint) -> None:
+        if self._closed:
+            return
+        assert self._control
+        # RFC 1928 does not say so, but servers that serve at all addresses tell none.
+        host = self._control.getpeername()[0] if bound.host in _UNSPECIFIED else bound.host
+        try:
+            self.relay = datagrams(AF_INET6 if ":" in host else AF_INET, self._sessions.mark)
+            self.relay.connect((host, bound.port))
+        except OSError as error:
+            self._sessions.no_socket(error)
+            self._end()
+            return
+        self._sessions.reactor.handlers[self._control.fileno()] = self._on_control
+        self._sessions.reactor.register_datagrams(self.relay.fileno(), self._on_relay)
+        for header, data in self._waiting:
+            self.send(header, memoryview(data))
+        self._waiting.clear()
+
+    def _on_control(self, mask: int) -> None:
+        if mask & (READABLE | FAILED):
+            self._end()  # nothing is to come here, but the end
+
+    def _on_relay(self, mask: int) -> None:
+        assert self.relay
+        if mask & FAILED:
+            icmp.take(self.relay)
+        buffer, view = self._sessions.buffer, self._sessions.view
+        for _ in range(_ROUNDS):
+            try:
+                count = self.relay.recv_into(buffer, _SIZE)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue
+            self._received(view[:count])
+        self._sessions.reactor.soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self.relay:
+            self._on_relay(0)
+
+    def _end(self) -> None:
+        if not self._closed:
+            self.close()
+            self._ended()
+
+    def close(self) -> None:
+        self._closed = True
+        for sock in (self.relay, self._control):
+            if sock:
+                self._sessions.reactor.forget(sock.fileno())
+                sock.close()
+        self.relay = self._control = None
