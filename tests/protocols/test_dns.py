@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgtproxy.proxy.protocols.dns import BADVERS, NXDOMAIN, A, MalformedError
+from cgtproxy.proxy.protocols.dns import BADVERS, NXDOMAIN, A, MalformedError, read_name
 from cgtproxy.proxy.protocols.dns_server import (
     Edns,
     address_of_pointer,
@@ -29,6 +29,7 @@ from cgtproxy.proxy.protocols.dns_server import (
     truncate,
 )
 
+HEADER_SIZE = 12
 HEADER = bytes.fromhex("1234 0100 0001 0000 0000 0000")
 QUESTION = b"\1a\7example\0\0\1\0\1"
 OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
@@ -164,7 +165,7 @@ def with_counts(questions: int, answers: int, authorities: int, additional: int)
         ("pointer", b"\xc0\x11\0\1\0\1", (1, 0, 0, 0)),  # forwards
         ("type 1", b"\x41a\0\0\1\0\1", (1, 0, 0, 0)),
         ("type 2", b"\x80a\0\0\1\0\1", (1, 0, 0, 0)),
-        ("too long", b"\1a" * 128 + b"\0\0\1\0\1", (1, 0, 0, 0)),
+        ("too long", b"\1a" * 126 + b"\2aa\0\0\1\0\1", (1, 0, 0, 0)),
         ("follows", QUESTION + b"x", (1, 0, 0, 0)),
         ("misplaced", QUESTION + OPT * 2, (1, 0, 0, 2)),
         ("misplaced", QUESTION + OPT, (1, 1, 0, 0)),
@@ -184,6 +185,22 @@ def test_malformed(why: str, rest: bytes, counts: tuple[int, int, int, int]) -> 
 def test_a_name_of_255_bytes() -> None:
     wire = b"\x01a" * 127
     assert parse_query(HEADER + wire + b"\0\0\1\0\1").name == ".".join("a" * 127)
+
+
+def after_pointers(number: int) -> tuple[str, int]:
+    """A name, then pointers, each to what is before it; and what the last one leads to."""
+    places = (HEADER_SIZE, *range(HEADER_SIZE + 3, HEADER_SIZE + 3 + 2 * number, 2))
+    pointers = struct.pack(f"!{number}H", *(0xC000 | place for place in places[:number]))
+    return read_name(bytes(HEADER_SIZE) + b"\1a\0" + pointers, places[-1])
+
+
+def test_pointers_go_backwards_and_not_on_for_ever() -> None:
+    assert after_pointers(127) == ("a", HEADER_SIZE + 3 + 2 * 127)
+    with pytest.raises(MalformedError, match="pointer"):
+        after_pointers(128)
+    # At 12 a pointer forwards, to the name at 14: wrong, although all is before the name at 17.
+    with pytest.raises(MalformedError, match="pointer"):
+        read_name(bytes(HEADER_SIZE) + b"\xc0\x0e\1a\0\xc0\x0c", HEADER_SIZE + 5)
 
 
 def test_records_besides_opt_are_skipped() -> None:

@@ -50,7 +50,7 @@ def test_a_query() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "a..b", ".a", "a" * 64, "é.example", ".".join("a" * 128)]
+    "name", ["", ".", "a..b", ".a", "a" * 64, "é.example", ".".join("a" * 126) + ".aa"]
 )
 def test_no_query_for_what_is_no_name(name: str) -> None:
     with pytest.raises(ValueError):
@@ -70,6 +70,11 @@ def test_addresses_of_others_and_other_records_do_not_count() -> None:
         ("www.example.com.", 1, "TXT", "x"),
     )
     assert parse_addresses(answer(*CHAIN, *others), 7, NAME, A) == Addresses(0, FOUND, 200)
+
+
+def test_aliases_of_another_class_do_not_count() -> None:
+    data = answer(*CHAIN).replace(b"\0\5\0\1", b"\0\5\0\3")
+    assert parse_addresses(data, 7, NAME, A) == Addresses(0, (), 0)
 
 
 def test_ipv6() -> None:

@@ -61,7 +61,7 @@ class Names(Protocol):
         """The place of the name, from now on in use; None if all are taken."""
 
     def name(self, place: int) -> str:
-        """Empty if it stands for none."""
+        """Empty if it stands for none, as 0 does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Answers:
         if names and kind == PTR and (address := address_of_pointer(name)):
             place = names.ranges.place_of(address)
             if place is not None:
-                return self._pointer(data, query, names.name(place) if place else "")
+                return self._pointer(data, query, names.name(place))
         excluded = bool(name) and ("." not in name or self._excluded(name) is not None)
         if excluded or not names or not name or kind not in _MADE_UP:
             return Forward(data, query, excluded)
