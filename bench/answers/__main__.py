@@ -42,7 +42,10 @@ class World:
         bed.run("ip", "-n", self._namespace, "link", "set", "lo", "up")
         quiet = subprocess.DEVNULL
         argv = CANDIDATES[name](Path(self._directory.name))
-        self._process = subprocess.Popen(self._inside(*argv), stdout=quiet, stderr=quiet)
+        environment = os.environ | {"STATE_DIRECTORY": self._directory.name}
+        self._process = subprocess.Popen(
+            self._inside(*argv), stdout=quiet, stderr=quiet, env=environment
+        )
         self._served = Served(self._process.pid)
         bed.wait_until(self._answers, f"{name} to answer", timeout=20)
         self._known = self._file("known", KNOWN)
@@ -52,7 +55,7 @@ class World:
         return ["nsenter", f"--net=/run/netns/{self._namespace}", "--", *argv]
 
     def _answers(self) -> bool:
-        return "Queries completed:    1" in self._dnsperf("-n", "1", "-d", self._file("ready", 1))
+        return "NOERROR" in self._dnsperf("-n", "1", "-d", self._file("ready", 1))
 
     def _file(self, kind: str, count: int) -> str:
         """Two questions a name, as programs ask."""
