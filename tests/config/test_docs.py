@@ -68,6 +68,14 @@ def test_the_rule_that_the_example_comments_out_is_right() -> None:
     assert len(parse(text, "e").config.rules) == len(parse(EXAMPLE, "e").config.rules) + 1
 
 
+def test_the_built_in_server_that_the_example_comments_out_needs_two_keys() -> None:
+    block = re.findall(r"^  # work:\n(?:  #   .*\n)+", EXAMPLE, re.MULTILINE)[0]
+    text = EXAMPLE.replace(block, block.replace("  # ", "  "))
+    served = [tproxy for tproxy in parse(text, "example").config.tproxies if tproxy.server]
+    assert [tproxy.name for tproxy in served] == ["work"]
+    assert parse(text, "example").config.pools
+
+
 def test_the_example_names_its_schema_first() -> None:
     modeline = EXAMPLE.splitlines()[0]
     assert re.fullmatch(r"# yaml-language-server: \$schema=/\S+\.json", modeline)
@@ -88,6 +96,9 @@ def test_the_faults_that_the_guide_shows_are_real(faults: Faults) -> None:
     assert lines == [fault.split(": ", 1)[1] for fault in shown]
 
 
-def test_the_manual_has_a_valid_example() -> None:
-    text = re.findall(r"^\.Bd.*?\n(.*?)^\.Ed", MANUAL, re.MULTILINE | re.DOTALL)
-    assert parse(text[0].replace("\\e", "\\"), "manual").warnings == ()
+EXAMPLES = re.findall(r"^\.Bd.*?\n(.*?)^\.Ed", MANUAL, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_the_examples_of_the_manual_are_valid(text: str) -> None:
+    assert parse(text.replace("\\e", "\\"), "manual").warnings == ()
