@@ -9,9 +9,10 @@ from typing import Any
 
 from cgtproxy.config.dns.url import parse_dns_upstream
 from cgtproxy.config.model import DnsUpstream, Endpoint
-from cgtproxy.config.scalars import Scalar, Text, unscoped
+from cgtproxy.config.scalars import Scalar, unscoped
 
 _LISTENER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})")
+_PATTERN = re.compile(r"[A-Za-z0-9_.*?\[\]!-]{1,253}")
 # What an application never takes for an address of its network, or the kernel never sends there.
 _UNFIT = {
     ip_network("0.0.0.0/8"): "this host",
@@ -95,14 +96,15 @@ class Pool(Scalar):
         return {"type": "string", "pattern": "^[0-9A-Fa-f:.]+/[0-9.]+$"}
 
 
-class NamePattern(Text):
+class NamePattern(Scalar):
     """A shell pattern (fnmatch) of a name, as names are compared: small, without the last dot."""
 
-    kinds = ("text",)
-
-    def __init__(self) -> None:
-        must = "a name in ASCII, in which *, ? and [...] are as in a shell"
-        super().__init__(must, pattern=r"[A-Za-z0-9_.*?\[\]!-]{1,253}")
+    must = "a name in ASCII, in which *, ? and [...] are as in a shell"
 
     def convert(self, text: str) -> str:
-        return super().convert(text).lower().removesuffix(".")
+        if not _PATTERN.fullmatch(text):
+            raise ValueError("does not fit")
+        return text.lower().removesuffix(".")
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{_PATTERN.pattern}$"}
