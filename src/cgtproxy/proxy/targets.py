@@ -45,7 +45,7 @@ class Targets:
             if not given:
                 self._names.append(upstream)
         self._reactor = reactor
-        self._stub = Stub(reactor, system_servers, config.limits.mark, system.hosts)
+        self._stub = Stub(reactor, _servers, config.limits.mark, system.hosts)
         self._pools = [Ranges(pool) for pool in config.pools]
         self._on_moved = on_moved
         self._then: Callback | None = None
@@ -107,7 +107,7 @@ class Targets:
         return any(pool.place(host) is not None for pool in self._pools)
 
 
-def system_servers() -> list[Target]:
+def _servers() -> list[Target]:
     return numeric_targets(system.servers(), _DNS_PORT)
 
 

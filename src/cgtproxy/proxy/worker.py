@@ -19,13 +19,11 @@ from cgtproxy.proxy.fakeip.names import FakeNames, Leases
 from cgtproxy.proxy.fakeip.slots import Slots
 from cgtproxy.proxy.inlets import Inlets
 from cgtproxy.proxy.listener import Gate, Listener
-from cgtproxy.proxy.names import system
 from cgtproxy.proxy.names.destinations import Destinations
 from cgtproxy.proxy.names.stub import Stub
 from cgtproxy.proxy.opener import UpstreamOpener
 from cgtproxy.proxy.reactor import Deadlines, Reactor
 from cgtproxy.proxy.relay.tcp import Relays
-from cgtproxy.proxy.targets import system_servers
 from cgtproxy.proxy.throttle import Throttle
 from cgtproxy.proxy.udp.listener import DatagramListener
 from cgtproxy.proxy.udp.opener import UdpOpener
@@ -41,8 +39,8 @@ log = logging.getLogger("cgtproxy")
 class Worker:
     """`inlets` are those of each served TPROXY, by name; `pools` are those of all of them.
 
-    `resolvers` are, for each TPROXY with a DNS server, the address of an AF_UNIX socket where that
-    answers with real addresses.
+    `resolvers` are, by the TPROXY's name, the addresses of AF_UNIX sockets where real addresses
+    are told, if there are others at all.
     """
 
     def __init__(
@@ -99,9 +97,8 @@ class Worker:
 
     def _stub(self, tproxy: Tproxy) -> Stub:
         resolver = self._resolvers.get(tproxy.name)
-        if resolver is None:
-            return Stub(self._reactor, system_servers, self._mark, system.hosts)
-        return Stub(self._reactor, lambda: [(AF_UNIX, resolver)], self._mark)
+        servers = [(AF_UNIX, resolver)] if resolver else []
+        return Stub(self._reactor, lambda: servers, self._mark)
 
     def _drain(self) -> None:
         for listener in self._listeners:

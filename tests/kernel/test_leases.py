@@ -1,0 +1,142 @@
+"""A name keeps its made-up address as long as a connection or a UDP session has to do with it."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from select import select
+
+import pytest
+
+from cgtproxy.config.model import FakePool, Server, Upstream, Workers
+from cgtproxy.proxy.dial import Dialer
+from cgtproxy.proxy.direct import Direct
+from cgtproxy.proxy.fakeip import names as fake_names
+from cgtproxy.proxy.fakeip.names import FakeNames, Leases
+from cgtproxy.proxy.fakeip.ranges import Ranges
+from cgtproxy.proxy.fakeip.slots import IN_USE, Slots
+from cgtproxy.proxy.listener import Gate
+from cgtproxy.proxy.names.destinations import Destinations
+from cgtproxy.proxy.names.stub import Stub
+from cgtproxy.proxy.opener import UpstreamOpener
+from cgtproxy.proxy.reactor import Deadlines, Reactor
+from cgtproxy.proxy.relay.tcp import Relays
+from cgtproxy.proxy.throttle import Throttle
+from cgtproxy.proxy.udp.direct import DirectSession
+from cgtproxy.proxy.udp.sessions import SWEEPS, Sessions
+from cgtproxy.proxy.udp.ways import Doors
+from cgtproxy.proxy.upstream import Choice, Health
+
+PLACE, NAME = 7, "host.example"
+HOST = "198.18.0.7"
+
+
+class World:
+    """The parts of a worker, whose resolver knows one name: this host's."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.reactor = Reactor()
+        self.slots = Slots(Ranges(FakePool()), clock=lambda: self.now)
+        self.slots.set(PLACE, NAME)
+        self.slots.touch(PLACE)
+        self.throttle = Throttle()
+        limits = Workers()
+        stub = Stub(self.reactor, list, limits.mark, {NAME: ["127.0.0.1"]}.get)
+        names = FakeNames([self.slots])
+        self.destinations = Destinations(names, Leases(self.reactor), stub, self.throttle)
+        self.relays = Relays(self.reactor, limits)
+        self.sessions = Sessions(self.reactor, limits, self.throttle)
+        deadlines = Deadlines(self.reactor, 10)
+        direct = Direct(self.relays, deadlines, limits.mark, self.throttle)
+        choice = Choice(Server((Upstream("direct"),)), Health([]))
+        dialer = Dialer(self.reactor, deadlines, limits.mark, {})
+        self.opener = UpstreamOpener(
+            choice, dialer, direct, self.destinations, self.relays, self.throttle
+        )
+
+    def run_until(self, condition):
+        """Fails by the time-out of the whole test if that never happens."""
+
+        def check():
+            if condition():
+                self.reactor.stop()
+            else:
+                self.reactor.after(0.01, check)
+
+        check()
+        self.reactor.run()
+
+    def sleep(self):
+        """A long time, as it seems, in which the leases' timer has gone off."""
+        self.now += IN_USE * 2
+        gone = []
+        self.reactor.after(3 * fake_names.PERIOD, lambda: gone.append(True))
+        self.run_until(lambda: gone)
+
+    @property
+    def in_use(self):
+        return self.slots.in_use(PLACE)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    monkeypatch.setattr(fake_names, "PERIOD", 0.02)
+    return World()
+
+
+def tcp_pair():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        near = socket.create_connection(listener.getsockname())
+        fd, _ = listener._accept()
+        return near, socket.SocketType(fileno=fd)
+
+
+def test_a_connection(world):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near, client = tcp_pair()
+        world.opener.open(client, socket.AF_INET, (HOST, server.getsockname()[1]))
+        world.run_until(lambda: world.relays.open)
+        world.sleep()
+        assert world.in_use
+        far, _ = server.accept()
+        far.close()
+        near.close()
+        world.run_until(lambda: not world.relays.open)
+        assert world.in_use
+        assert not world.relays.on_close
+        world.sleep()
+        assert not world.in_use
+
+
+def test_a_connection_that_is_refused(world):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    near, client = tcp_pair()
+    world.opener.open(client, socket.AF_INET, (HOST, port))
+    world.run_until(lambda: select([near], [], [], 0)[0])
+    with pytest.raises(ConnectionResetError):
+        near.recv(1)
+    world.sleep()
+    assert not world.in_use
+    near.close()
+
+
+def test_a_session(world):
+    gate = Gate(1, world.throttle)
+    session = DirectSession(
+        world.sessions, Doors(gate, world.destinations), socket.AF_INET, ("127.0.0.1", 40000)
+    )
+    sockaddr = struct.pack("=H", socket.AF_INET) + struct.pack("!H", 9999)
+    session.forward(sockaddr + socket.inet_aton(HOST) + bytes(8), memoryview(b"x"))
+    world.sleep()
+    assert world.in_use
+    for _ in range(SWEEPS):
+        session.sweep()
+    world.sleep()
+    assert world.in_use
+    session.sweep()
+    world.sleep()
+    assert not world.in_use
+    assert not world.sessions.count
+    session.close()
