@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+
 import pytest
 
 from cgtproxy.loop import Callback, Loop
@@ -54,9 +57,11 @@ class Counting(Loop):
 
 
 @pytest.fixture
-def loop(monkeypatch: pytest.MonkeyPatch) -> Counting:
+def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
     monkeypatch.setattr(names, "PERIOD", 0.001)
-    return Counting()
+    before = signal.set_wakeup_fd(-1)
+    yield Counting()
+    signal.set_wakeup_fd(before)
 
 
 def test_what_is_held_is_touched_until_all_have_released_it(loop: Counting) -> None:
