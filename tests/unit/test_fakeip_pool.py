@@ -8,7 +8,7 @@ from cgtproxy.config.model import FakePool
 from cgtproxy.proxy.fakeip.pool import Pool
 from cgtproxy.proxy.fakeip.ranges import Ranges
 from cgtproxy.proxy.fakeip.slots import IN_USE, Slots
-from unit.fakeip_pools import LONG, Clock, slots_of
+from unit.fakeip_pools import LONG, Clock, slots_of, small
 
 
 def full(bits: int) -> tuple[Pool, Clock]:
@@ -70,6 +70,31 @@ def test_those_next_in_line_are_known_before_they_are_needed() -> None:
         clock.time += 1
         before = pool.waiting()
         assert pool.place_of(f"new {clock.time}") in before[:1]
+
+
+class Watched(Slots):
+    """What the store would see at the moment when a place gets its name."""
+
+    def set(self, place: int, name: str) -> None:
+        super().set(place, name)
+        assert place in self.pool.waiting()
+        assert not self.used(place) or not self.in_use(place)
+
+    def touch(self, place: int, now: int | None = None) -> None:
+        assert place in self.pool.waiting()
+        super().touch(place, now)
+        assert place not in self.pool.waiting()
+
+    pool: Pool
+
+
+def test_a_place_waits_or_is_in_use_whenever_the_store_looks() -> None:
+    clock = Clock()
+    slots = Watched(Ranges(small(4)), clock)
+    slots.pool = Pool(slots)
+    for number in range(100):
+        clock.time += LONG / 10
+        assert slots.pool.place_of(str(number))
 
 
 def test_a_successor_finds_names_times_and_free_places() -> None:

@@ -154,6 +154,18 @@ def test_a_place_given_again_and_lost_in_a_crash_has_not_its_old_name(tmp_path: 
         assert pool.place_of("lost") == 3
 
 
+def test_a_resolver_that_did_not_get_to_start_forgets_nothing(tmp_path: Path) -> None:
+    clock = Clock()
+    with running(tmp_path, slots_of(4, clock)) as (_, pool):
+        give(pool, clock, "lost")
+        killed = after_kill(tmp_path)
+    store = Store(killed)
+    assert store.pool(slots_of(4, clock)).name(1) == ""
+    store.close()
+    with running(killed, slots_of(4, clock)) as (_, pool):
+        assert give(pool, clock, "new") != [1]
+
+
 def test_a_crashed_resolver_s_successor_writes_what_was_lost(tmp_path: Path) -> None:
     clock = Clock()
     slots = slots_of(4, clock)

@@ -70,29 +70,28 @@ class Pool:
     def _give_place(self, name: str) -> int | None:
         if not is_name(name):
             raise ValueError(f"no name: {name!r}")
-        place = self._next()
+        place = self._first_waiting()
         if place is None:
             return None
         self._places.pop(self.slots.name(place), None)
         self.slots.set(place, name)
         now = self.slots.now()
         self.slots.touch(place, now)
+        self._waiting.popleft()  # not before the store can see that the place was used
         self._places[name] = place
         heappush(self._used, now * self._size + place)
         self._queue()
         self._named()
         return place
 
-    def _next(self) -> int | None:
+    def _first_waiting(self) -> int | None:
         while self._waiting:
             record = self._waiting[0]
             place = record % self._size
             actual = self._record(place)
-            if actual == record and self.slots.in_use(place):
-                return None
-            self._waiting.popleft()
             if actual == record:
-                return place
+                return None if self.slots.in_use(place) else place
+            self._waiting.popleft()
             heappush(self._used, actual)
             self._queue()
         return None

@@ -68,7 +68,7 @@ class Store:
         self._pools: list[_Saved] = []
         self._changed = Event()
         self._closing = Event()
-        self._thread = Thread(target=self._run, name="fake-ip store", daemon=True)
+        self._thread: Thread | None = None
         self._failing = False
 
     def pool(self, slots: Slots) -> Pool:
@@ -90,14 +90,16 @@ class Store:
         """Before the first name is given, what is waiting for one must be written."""
         if self._db:
             self.flush()
+            self._thread = Thread(target=self._run, name="fake-ip store", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
-        if self._db:
+        if self._thread:
             self._closing.set()
             self._changed.set()
             self._thread.join()
             self.flush(1, at_end=True)
+        if self._db:
             self._db.close()
 
     def flush(self, coarseness: int = COARSE, at_end: bool = False) -> None:
