@@ -16,6 +16,10 @@ DEFAULT_EXCLUDE = (
     # Names that only the network or VPN one is in knows (RFC 6762, appendix G; RFC 8375).
     *("*.lan", "*.local", "*.localdomain", "*.internal", "*.home.arpa", "fritz.box"),
     *("*.fritz.box", "*.ts.net"),
+    # So are those of private addresses (RFC 6303); a pool's own come first.
+    *("*.10.in-addr.arpa", "*.1[6-9].172.in-addr.arpa", "*.2[0-9].172.in-addr.arpa"),
+    *("*.3[01].172.in-addr.arpa", "*.168.192.in-addr.arpa", "*.254.169.in-addr.arpa"),
+    *("*.[cd].f.ip6.arpa", "*.[89ab].e.f.ip6.arpa"),
     # A time server is looked up once and asked for months, longer than a made-up address lasts.
     *("*.ntp.org", "ntp.ubuntu.com", "time.apple.com", "time.cloudflare.com", "time.google.com"),
     "time.windows.com",
