@@ -1,0 +1,73 @@
+"""Many flows at once through the built-in server, and the limits that they meet."""
+
+from __future__ import annotations
+
+import resource
+from contextlib import nullcontext
+
+import pytest
+
+import bed
+from bed import upstreams
+from bed.crowd import Crowd, CrowdServer, Usage
+from kernel.test_proxy import config, processes, start
+
+__all__ = ["start"]
+
+SOCKS5 = f"socks5://127.0.0.1:{upstreams.PORT}"
+MANY = 5000
+ADDRESSES = [f"192.0.2.{n}" for n in range(1, 21)] + [f"2001:db8::{n}" for n in range(1, 21)]
+
+
+@pytest.fixture(autouse=True)
+def many_descriptors():
+    """For the clients, the upstream and the world; this is not about theirs."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.fixture
+def world():
+    with CrowdServer() as server:
+        yield server
+
+
+@pytest.fixture
+def app(cgroup):
+    with bed.sealed(cgroup("app")) as home:
+        yield home
+
+
+def carrier(upstream, protocol, home, directory):
+    """An upstream that can do it with 20,000 descriptors: sing-box takes six a TCP connection."""
+    if upstream == "direct://":
+        return nullcontext()
+    if protocol == "tcp":
+        return upstreams.microsocks(home)
+    return upstreams.sing_box(home, directory, "socks")
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize("upstream", ["direct://", SOCKS5], ids=["direct", "socks5"])
+def test_thousands_at_once(start, cgroup, app, world, tmp_path, upstream, protocol):
+    text = config(upstream, workers={"count": 2, "udp-timeout": 4})
+    rounds = 5 if protocol == "udp" else 2  # a flow's fifth datagram goes another way
+    with carrier(upstream, protocol, cgroup("upstream"), tmp_path), start(text) as server:
+        workers = processes(server)
+        before, peaks = Usage.of(*workers), []
+        for asked in (rounds, 1):
+            with Crowd(app, protocol, MANY, *ADDRESSES) as crowd:
+                for _ in range(asked):
+                    assert crowd.ask() == {"right": MANY}
+                peaks.append(Usage.of(*workers))
+                crowd.close()
+            bed.wait_until(
+                lambda: Usage.of(*workers).descriptors == before.descriptors, "the end", timeout=60
+            )
+        assert peaks[0].descriptors - before.descriptors >= 2 * MANY
+        assert peaks[0].memory - before.memory < MANY * 8192
+        assert peaks[1].memory - peaks[0].memory < MANY * 256, "the second crowd found no room left"
+        assert processes(server) == workers
+        assert not [line for line in server.lines if " WARNING " in line or " ERROR " in line]
