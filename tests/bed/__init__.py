@@ -11,7 +11,7 @@ from . import configuration, endings
 from .cgroup import Cgroup
 from .configuration import config
 from .conversation import Conversation
-from .daemon import NET_ADMIN_ONLY, OLDER_KERNEL, UNPRIVILEGED, Daemon, cgtproxy
+from .daemon import IMPATIENT, NET_ADMIN_ONLY, OLDER_KERNEL, UNPRIVILEGED, Daemon, cgtproxy
 from .kernel import (
     daemons_table,
     ip_routes,
@@ -59,6 +59,7 @@ __all__ = [
     "DROPPED",
     "HOST4",
     "HOST6",
+    "IMPATIENT",
     "NET_ADMIN_ONLY",
     "OLDER_KERNEL",
     "ORIGIN4",

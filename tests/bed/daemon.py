@@ -37,6 +37,7 @@ NET_ADMIN_ONLY = (
 
 # As `Daemon(program=(OLDER_KERNEL, FLAGS))`: a kernel that knows only these flags of a table.
 OLDER_KERNEL = str(_PROGRAMS / "older_kernel.py")
+IMPATIENT = str(_PROGRAMS / "impatient.py")  # looks after its connections every second
 
 
 class Daemon(Program):

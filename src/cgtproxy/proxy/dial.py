@@ -108,7 +108,7 @@ class Dial:
         self._dialer = dialer
         self._on_end = on_end
         self._connected = False
-        self._tunnel: Tunnel | None = None
+        self.tunnel: Tunnel | None = None
         self._targets = list(targets)
         if not self._targets:
             self.failure = f"the name {upstream.host} is not found"
@@ -173,10 +173,10 @@ class Dial:
         inside.setblocking(False)
         from cgtproxy.proxy.tls import Tunnel
 
-        self._tunnel = Tunnel(self._dialer.reactor, self.sock, outside, context, self.upstream.host)
+        self.tunnel = Tunnel(self._dialer.reactor, self.sock, outside, context, self.upstream.host)
         self.sock = inside
         self._dialer.reactor.register(inside.fileno(), self._on_event)
-        self._tunnel.start(self._begin_inside)
+        self.tunnel.start(self._begin_inside)
 
     def _begin_inside(self) -> None:
         if self.sock:
@@ -187,7 +187,7 @@ class Dial:
             try:
                 data = self.sock.recv(_READ, socket.MSG_DONTWAIT)
                 if not data:
-                    failure = self._tunnel.failure if self._tunnel else ""
+                    failure = self.tunnel.failure if self.tunnel else ""
                     self._give_up(failure or "it closed the connection")
                     return
                 answer = self.handshake.receive(data)

@@ -129,6 +129,8 @@ class _Attempts:
         up = relays.join(self._client, sock, dial.handshake.rest)
         if self._fake:
             relays.on_close[up] = partial(self._opener.destinations.leases.release, self._fake)
+        if dial.tunnel:
+            dial.tunnel.on_fail = up.abort
         down = up.twin
         down.hung_up = dial.hung_up
         relays.reactor.register(up.fd, up.on_event)

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import Any, TypeAlias
 
 from cgtproxy.errors import CgtproxyError, PermissionMissingError
+from cgtproxy.proxy.keepalive import keep_alive
 
 Socket: TypeAlias = socket.SocketType
 Address: TypeAlias = tuple[Any, ...]  # (host, port) or (host, port, flow, scope)
@@ -75,7 +76,7 @@ def listen(family: int, port: int, mark: int) -> Socket:
     """A TCP socket that takes what TPROXY hands over; what it accepts inherits its options."""
     sock = _transparent(family, _STREAM, port, mark)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    keep_alive(sock)
     # RFC 6093: urgent data is to be read in line
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     sock.listen(BACKLOG)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from select import EPOLLHUP
 
 from cgtproxy.errors import CgtproxyError, ExitCode
+from cgtproxy.proxy.keepalive import keep_alive
 from cgtproxy.proxy.reactor import FAILED, Reactor
 from cgtproxy.proxy.sockets import Socket, reset
 
@@ -39,6 +40,7 @@ class Tunnel:
         self, reactor: Reactor, sock: Socket, inner: Socket, context: ssl.SSLContext, host: str
     ) -> None:
         self.failure = ""
+        self.on_fail: Callable[[], None] | None = None
         self._reactor = reactor
         self._sock, self._inner = sock, inner
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -51,6 +53,7 @@ class Tunnel:
     def start(self, on_ready: Callable[[], None]) -> None:
         """`on_ready` is called when the certificate is found right."""
         self._ready = on_ready
+        keep_alive(self._sock)
         self._inner.setblocking(False)
         self._reactor.register(self._inner.fileno(), self._on_inner)
         # registered by the dial already, for the same events
@@ -59,8 +62,8 @@ class Tunnel:
 
     def _on_inner(self, mask: int) -> None:
         if mask & EPOLLHUP:  # the other end is closed: nobody is there to be told anything
-            self._sock_ended, self._to_inner = True, b""
-            if not self._shaken:
+            self._to_inner = b""
+            if not self._sock_ended:
                 self._fail("given up")
         self._on_event(mask)
 
@@ -173,6 +176,8 @@ class Tunnel:
             self.failure = why
             reset(self._sock_of_closing())
             self._inner.close()
+            if self.on_fail:
+                self.on_fail()
 
     def _close(self) -> None:
         self._sock_of_closing().close()

@@ -11,6 +11,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from cgtproxy.proxy.keepalive import keep_alive
 from cgtproxy.proxy.reactor import FAILED, HUNG_UP, READABLE, URGENT, WRITABLE
 from cgtproxy.proxy.relay.pipes import SIZE, Pipe
 from cgtproxy.proxy.sockets import Socket, reset
@@ -243,4 +244,4 @@ class Direction:
     def keep_alive(self) -> None:
         """Late, as most connections are gone by then; the client's socket inherited it."""
         self.kept_alive = True
-        self.source.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        keep_alive(self.source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from socket import AF_UNIX
 
 from cgtproxy.config.model import Workers
@@ -11,7 +12,8 @@ from cgtproxy.proxy.relay.direction import COPY, Direction
 from cgtproxy.proxy.relay.pipes import Pipes
 from cgtproxy.proxy.sockets import Socket
 
-_SWEEPS = 4  # in the time after which an idle connection ends
+_SWEEPS = 4  # or more, in the time after which an idle connection ends
+LONGEST = 120.0  # seconds between two sweeps: from the first on, a connection is kept alive
 
 
 class Relays:
@@ -24,7 +26,8 @@ class Relays:
         self.view = memoryview(self.buffer)
         self.open: set[Direction] = set()  # those from the client, one a connection
         self.on_close: dict[Direction, Callback] = {}  # for few of them
-        self._period = limits.idle_timeout / _SWEEPS
+        self._sweeps = max(_SWEEPS, ceil(limits.idle_timeout / LONGEST))
+        self._period = limits.idle_timeout / self._sweeps
         self.opening = 0  # connections whose upstream has not answered yet
         self._scheduled = False
         self._limit = limits.connections
@@ -41,6 +44,7 @@ class Relays:
         down.writes = 2  # the client's socket has inherited NODELAY from the listener
         if remote.family == AF_UNIX:
             up.writes = 2  # a tunnel, which knows no NODELAY
+            down.kept_alive = True
         down.buffer = early or None
         handlers = self.reactor.handlers
         handlers[up.fd], handlers[down.fd] = up.on_event, down.on_event
@@ -60,7 +64,7 @@ class Relays:
             down = up.twin
             up.idle += 1
             down.idle += 1
-            if min(up.idle, down.idle) > _SWEEPS:
+            if min(up.idle, down.idle) > self._sweeps:
                 up.abort()
             elif not down.kept_alive:
                 down.keep_alive()

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.dial import Dial, Dialer
+from cgtproxy.proxy.keepalive import keep_alive
 from cgtproxy.proxy.protocols.socks5 import ANYWHERE, ASSOCIATE, Endpoint, Socks5
 from cgtproxy.proxy.reactor import FAILED, READABLE
 from cgtproxy.proxy.sockets import AF_INET, AF_INET6, Socket, datagrams
@@ -72,6 +73,7 @@ class Association:
                 dial.sock.close()
         elif dial.sock and handshake.bound:
             self._control = dial.sock
+            keep_alive(dial.sock)
             bound = handshake.bound
             self._sessions.reactor.soon(lambda: self._connect(bound))
         else:
