@@ -102,7 +102,12 @@ class Supervisor:
         if self._coming:
             self._coming.stop()
         self._coming = watcher[1]
-        self._coming.prepare(then)
+
+        def prepared() -> None:
+            self._coming = None
+            then()
+
+        self._coming.prepare(prepared)
 
     def _listen(self, config: Config) -> None:
         """Go over to the sockets for this configuration, or raise CgtproxyError."""
@@ -177,6 +182,7 @@ class Supervisor:
         try:
             self._listen(config)
         except CgtproxyError as error:
+            watcher[1].stop()
             self._keep(error)
             return
         self._renew(watcher)
@@ -199,7 +205,6 @@ class Supervisor:
         if self._checker:
             self._checker.stop()
         self._health, self._checker = watcher
-        self._coming = None
         self._workers.clear()
         for number in range(_count(self._config)):
             self._start_worker(number)

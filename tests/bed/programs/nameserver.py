@@ -37,7 +37,7 @@ def answer(query: dns.message.Message, names: dict[str, list[str]]) -> bytes:
     found = [address for address in names.get(name, ()) if KINDS.get(kind, "none") in address]
     if found:
         reply.answer.append(dns.rrset.from_text(question.name, 1, "IN", kind, *found))
-    return reply.to_wire()
+    return reply.to_wire(want_shuffle=False)
 
 
 def main(host: str, port: str) -> None:
