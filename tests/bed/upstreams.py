@@ -118,10 +118,10 @@ class Ssh(Upstream):
         return code
 
 
-def certificate(directory: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
+def certificate(directory: Path, address: str = "127.0.0.1") -> tuple[Path, Path]:
+    """A certificate for the address that vouches for itself, and its key."""
     cert, key = directory / "cert.pem", directory / "key.pem"
-    subject = ["-subj", "/CN=proxy", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subject = ["-subj", "/CN=proxy", "-addext", f"subjectAltName=IP:{address}"]
     new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     run("openssl", *new, *subject, "-keyout", str(key), "-out", str(cert))
     return cert, key

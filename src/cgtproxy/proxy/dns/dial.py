@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
@@ -135,8 +136,10 @@ async def _shake_hands(
 
 
 def reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError) and not error.errno:
+    if isinstance(error, ssl.SSLError):
+        return getattr(error, "verify_message", "") or error.reason or "TLS failed"
+    if isinstance(error, TimeoutError):
         return "no answer in time"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message
-    return (isinstance(error, OSError) and error.strerror) or str(error) or "it failed"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)  # asyncio has put in something else
+    return str(error) or "it failed"
