@@ -235,15 +235,23 @@ def test_many_questions_on_one_connection_in_small_pieces(start, cgroup):
         assert seen == set(range(300))
 
 
-def test_more_connections_than_it_takes(start, cgroup):
-    with start() as daemon:
+@pytest.mark.parametrize(
+    ("descriptors", "told"),
+    [(4096, "DNS over TCP is refused"), (100, "the resolver has a problem: .*Too many open files")],
+)
+def test_more_connections_than_it_takes(start, cgroup, descriptors, told):
+    limit = ("prlimit", f"--nofile={descriptors}:{descriptors}")
+    options = {"mode": "fake-ip", "upstream": f"udp://{dns.ADDRESS}:9"}
+    with start(options, wrapper=limit) as daemon, ExitStack() as crowd:
         app = cgroup("app")
-        crowd = [socket.create_connection(AT) for _ in range(600)]
-        daemon.wait_line("DNS over TCP is refused")
+        for _ in range(600):
+            crowd.enter_context(socket.create_connection(AT))
+        daemon.wait_line(told)
         assert addresses(app) == addresses(app)
-        for sock in crowd:
-            sock.close()
+        assert dns.dig(app, "real.example", "MX").status == "SERVFAIL"
+        crowd.close()
         bed.wait_until(lambda: dns.dig(app, "+tcp", NAMES[0]).found, "an answer over TCP")
+        assert "ERROR" not in daemon.output
 
 
 def test_answers_come_from_the_address_that_was_asked(start, cgroup):
