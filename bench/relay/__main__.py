@@ -11,7 +11,7 @@ from statistics import median
 
 import bed
 
-from .candidates import CANDIDATES, SOCKS
+from .candidates import CANDIDATES, SOCKS_SERVERS
 from .world import CLIENTS, World
 
 Values = dict[str, float | None]
@@ -90,11 +90,10 @@ def main() -> None:
     names: list[str | None] = [None, *(arguments.peers or CANDIDATES)]
     if "cgtproxy" not in names:
         names.insert(1, "cgtproxy")
-    upstream = f"socks5://127.0.0.1:{SOCKS}" if arguments.socks else "direct://"
     print(f"Linux {os.uname().release}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n")
     with bed.Cgroup(CLIENTS), ExitStack() as stack:
         worlds = [
-            stack.enter_context(World(number, name, upstream))
+            stack.enter_context(World(number, name, arguments.socks))
             for number, name in enumerate(names, 1)
         ]
         for what in arguments.what or MEASUREMENTS:
@@ -137,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peers", nargs="*", help=f"of {', '.join(CANDIDATES)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--socks", action="store_true", help="through a SOCKS5 upstream")
+    parser.add_argument("--socks", choices=SOCKS_SERVERS, help="through such a SOCKS5 upstream")
     return parser
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 import bed
 from served import Served
 
-from .candidates import CANDIDATES, MARK, OWN_MARK, PORT, SOCKS
+from .candidates import CANDIDATES, MARK, OWN_MARK, PORT, SOCKS_SERVERS
 
 LOAD = str(Path(__file__).parent / "load.py")
 CLIENTS = "clients"
@@ -35,9 +35,9 @@ table inet bench {{
 
 
 class World:
-    """`name` None: no server at all."""
+    """`name` None: no server at all. `socks`: the SOCKS5 server that it goes through, if any."""
 
-    def __init__(self, number: int, name: str | None, upstream: str) -> None:
+    def __init__(self, number: int, name: str | None, socks: str | None) -> None:
         self.name = name or "none"
         self.host, self.outside = f"host{number}", f"out{number}"
         self.origin = f"10.{number}.0.2"
@@ -46,12 +46,12 @@ class World:
         self._build(number)
         self.start(self.outside, [sys.executable, "-IS", LOAD, "origin"])
         self.start(self.outside, ["iperf3", "-s"])
-        if upstream != "direct://":
-            self.start(self.host, ["microsocks", "-i", "127.0.0.1", "-p", str(SOCKS), "-q"])
+        if socks:
+            self.start(self.host, SOCKS_SERVERS[socks](Path(self._directory.name)))
         self.served: Served | None = None
         if name:
             self._load_rules()
-            argv = CANDIDATES[name](Path(self._directory.name), upstream)
+            argv = CANDIDATES[name](Path(self._directory.name), bool(socks))
             self.served = Served(self.start(self.host, argv).pid)
         bed.wait_until(self._answers, f"{self.name} to serve", timeout=20)
 
