@@ -192,12 +192,26 @@ def test_an_address_without_a_name_is_refused(start, cgroup):
         daemon.wait_line(r"refused, an address has no name any more: 198\.19\.200\.1:80; the app")
 
 
+def test_the_old_workers_end_where_datagrams_were_refused(start, cgroup):
+    with start(workers={"count": 1, "udp-timeout": 1}) as daemon:
+        (server,) = bed.run("pgrep", "-P", str(daemon.pid)).split()
+        before = set(bed.run("pgrep", "-P", server).split())
+        ask(cgroup("app"), "udp", 4, "198.19.200.1")
+        daemon.reload(daemon.config.read_text())
+
+        def ended():
+            return not before & set(bed.run("pgrep", "-P", server).split())
+
+        bed.wait_until(ended, "the end of the old processes")
+
+
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
 def test_a_name_that_nobody_knows_is_refused(start, names, cgroup, kind):
-    with start():
+    with start() as daemon:
         ((_, made_up, *_, error),) = ask(cgroup("app"), kind, 4, "unknown.example")
         assert is_made_up(made_up)
         assert error == REFUSED[kind]
+        daemon.wait_line(f"{kind} unknown.example:80 .{made_up}.: ")
 
 
 def test_directly_where_the_upstream_is_down(start, names, cgroup):

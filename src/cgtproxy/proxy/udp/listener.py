@@ -45,6 +45,7 @@ class DatagramListener:
                 if session is None:
                     continue
                 table[client] = session
+                sessions.sweep_later()
             if control:
                 session.forward(control[0][2], sessions.view[:count])
 

@@ -64,10 +64,13 @@ class Sessions:
             self.throttle.warning(wrong, f"{self.count} are open (workers.connections)")
             return False
         self.count += 1
+        return True
+
+    def sweep_later(self) -> None:
+        """To be called when there is a session, whether or not it gets a way."""
         if not self._scheduled:
             self._scheduled = True
             self.reactor.after(self._period, self._sweep)
-        return True
 
     def no_socket(self, error: OSError) -> None:
         self.throttle.warning("a datagram was lost, there is no socket", f"{error.strerror}")
@@ -82,9 +85,9 @@ class Sessions:
                 if session.closed:
                     del table[client]
         self.replies.sweep()
-        self._scheduled = self.open
-        if self._scheduled:
-            self.reactor.after(self._period, self._sweep)
+        self._scheduled = False
+        if self.open:
+            self.sweep_later()
 
 
 OpenSession = Callable[[int, Address], Session | None]
