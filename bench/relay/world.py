@@ -96,21 +96,29 @@ class World:
         return cgroup.spawn([*self._in(self.host), *argv], text=True, **options)
 
     def load(self, what: str, seconds: float, number: int = 1) -> dict[str, Any]:
+        """What it prints, and with a rate the server's CPU time for one of what is counted, µs."""
         argv = [sys.executable, "-IS", LOAD, what, self.origin, str(seconds), str(number)]
+        before = self.cpu()
         with self.client(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             output, _ = process.communicate(timeout=seconds + 20)
-        return dict(json.loads(output))
+        result = dict(json.loads(output))
+        if rate := result.get("rate"):
+            result["cost"] = (self.cpu() - before) / (rate * seconds) * 1e6
+        return result
 
     def iperf(self, seconds: float, streams: int, *, down: bool) -> tuple[float, float]:
         """Gbit/s, and the server's CPU seconds a gigabyte."""
         options = ["-R"] if down else []
         argv = ["iperf3", "-J", "-c", self.origin, "-t", str(seconds), "-P", str(streams), *options]
-        before = self.served.cpu() if self.served else 0.0
+        before = self.cpu()
         with self.client(argv, stdout=subprocess.PIPE) as process:
             output, _ = process.communicate(timeout=seconds + 30)
-        spent = self.served.cpu() - before if self.served else 0.0
+        spent = self.cpu() - before
         received = json.loads(output)["end"]["sum_received"]
         return received["bits_per_second"] / 1e9, spent / (received["bytes"] / 1e9)
+
+    def cpu(self) -> float:
+        return self.served.cpu() if self.served else 0.0
 
     def memory_with_idle(self, number: int) -> float:
         argv = [sys.executable, "-IS", LOAD, "idle", self.origin, "0", str(number)]
