@@ -58,12 +58,16 @@ class Usage(NamedTuple):
     @classmethod
     def of(cls, *pids: int) -> Usage:
         """Of these processes together."""
-        directories = [Path(f"/proc/{pid}") for pid in pids]
-        descriptors = sum(len(list((each / "fd").iterdir())) for each in directories)
-        return cls(descriptors, sum(_resident(each) for each in directories))
+        descriptors = sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
+        return cls(descriptors, sum(_status(pid, "VmRSS") for pid in pids))
 
 
-def _resident(process: Path) -> int:
-    lines = (process / "status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith("VmRSS:"))
+def virtual_memory(pid: int) -> int:
+    """What RLIMIT_AS limits: bytes."""
+    return _status(pid, "VmSize")
+
+
+def _status(pid: int, key: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{key}:"))
     return int(line.split()[1]) * 1024

@@ -89,6 +89,7 @@ class Dial:
     """`sock` is the connection in the end; where it is None, `failure` says why.
 
     `refused`: the upstream works, but does not get through to the destination.
+    `exhausted`: why there was no socket for it, which says nothing of the upstream.
     `hung_up`: the other side has sent its FIN already.
     """
 
@@ -104,6 +105,7 @@ class Dial:
         self.handshake = handshake
         self.failure = ""
         self.refused = self.hung_up = False
+        self.exhausted: OSError | None = None
         self.sock: Socket | None = None
         self._dialer = dialer
         self._on_end = on_end
@@ -122,8 +124,7 @@ class Dial:
         try:
             self.sock = sock = outgoing(target.family, self._dialer.mark)
         except OSError as error:
-            self._targets.clear()
-            self._give_up(error.strerror or "no socket")
+            self._exhaust(error)
             return
         try:
             sock.connect(target.address)
@@ -168,7 +169,7 @@ class Dial:
         try:
             inside, outside = socket.socketpair()
         except OSError as error:
-            self._give_up(error.strerror or "no socket")
+            self._exhaust(error)
             return
         inside.setblocking(False)
         from cgtproxy.proxy.tls import Tunnel
@@ -217,6 +218,11 @@ class Dial:
             return
         if self.handshake.done:
             self._end()
+
+    def _exhaust(self, error: OSError) -> None:
+        self.exhausted = error
+        self._targets.clear()
+        self._give_up(error.strerror or "no socket")
 
     def _give_up(self, why: str) -> None:
         """This address; perhaps there are others."""

@@ -112,6 +112,9 @@ class _Attempts:
             self._join(dial, dial.sock)
         elif dial.refused or not dial.upstream.host:
             self._refuse(f"{dial.upstream}: {dial.failure}")
+        elif dial.exhausted:
+            opener.throttle.warning("refused, there is no socket", dial.failure)
+            self._refuse(dial.failure)
         else:
             opener.choice.failed(dial.upstream)
             opener.throttle.warning(f"{dial.upstream} failed", dial.failure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -12,18 +13,26 @@ from cgtproxy.loop import Callback, Loop
 
 FIRST_DELAY, LONGEST_DELAY = 0.05, 5.0  # seconds before one is replaced
 SETTLED = 10.0  # seconds one must live to count as healthy
+_NO_MEMORY = errno.ENOMEM  # an exit code
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 log = logging.getLogger("cgtproxy")
 
 
 def spawn(what: str, run: Callable[[], None]) -> int:
-    """The id of a process that ends with `run`. It has all descriptors of this one."""
+    """The id of a process that ends with `run`. It has all descriptors of this one.
+
+    Raises OSError where there can be no more processes.
+    """
     # What is sent before it has handlers of its own would be written to this process's loop.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    pid = os.fork()
+    pid = -1
+    try:
+        pid = os.fork()
+    finally:
+        if pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if pid:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         return pid
     code = 1
     try:
@@ -33,6 +42,8 @@ def spawn(what: str, run: Callable[[], None]) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         run()
         code = 0
+    except MemoryError:
+        code = _NO_MEMORY  # not even to log; the supervisor does
     except BaseException:
         log.error("%s failed: %s", what, traceback.format_exc())
     finally:
@@ -42,6 +53,8 @@ def spawn(what: str, run: Callable[[], None]) -> int:
 def describe(status: int) -> str:
     """How a process ended, by what waitpid(2) says."""
     code = os.waitstatus_to_exitcode(status)
+    if code == _NO_MEMORY:
+        return "out of memory"
     return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
 

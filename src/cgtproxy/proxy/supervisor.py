@@ -120,7 +120,13 @@ class Supervisor:
             self._resolver.trim(self._config)
 
     def _start_worker(self, number: int) -> None:
-        self._workers[spawn("a worker", partial(self._be_worker, number))] = number
+        try:
+            pid = spawn("a worker", partial(self._be_worker, number))
+        except OSError as error:
+            log.error("no worker can be started now: %s", error.strerror)
+            self._restarts.later(partial(self._replace, number))
+        else:
+            self._workers[pid] = number
 
     def _be_worker(self, number: int) -> None:
         os.close(self._alive[1])

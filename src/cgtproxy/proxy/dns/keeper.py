@@ -74,7 +74,11 @@ class Keeper:
 
     def _spawn(self, config: Config, run: Run) -> None:
         if not self.pid and (inlets := self._sockets.of(config)):
-            self.pid = spawn("the resolver", lambda: run(inlets, self.slots))
+            try:
+                self.pid = spawn("the resolver", lambda: run(inlets, self.slots))
+            except OSError as error:
+                log.error("no resolver can be started now: %s", error.strerror)
+                self._restarts.later(lambda: self._start())
 
     def _insist(self, pid: int) -> None:
         if self.pid == pid:

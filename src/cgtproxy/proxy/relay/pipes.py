@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from typing import NamedTuple
 
 SIZE = 1 << 20
+
+log = logging.getLogger("cgtproxy")
 
 
 class Pipe(NamedTuple):
@@ -45,8 +48,10 @@ class Pipes:
         try:
             fcntl.fcntl(pipe.writer, fcntl.F_SETPIPE_SZ, SIZE)
         except PermissionError:
-            # pipe(7), pipe-user-pages-soft: from now on they get 8 KiB, and copying is faster.
+            # From now on they get 8 KiB, and copying is faster.
             self.discard(pipe)
             self._limit = self._made
+            why = "this user's pipes take all of /proc/sys/fs/pipe-user-pages-soft"
+            log.warning("no more than %d pipes for bulk transfers: %s", self._made, why)
             return None
         return pipe

@@ -76,6 +76,9 @@ class Association:
             keep_alive(dial.sock)
             bound = handshake.bound
             self._sessions.reactor.soon(lambda: self._connect(bound))
+        elif dial.exhausted:
+            self._sessions.no_socket(dial.exhausted)
+            self._end()
         else:
             if not dial.refused:
                 self._choice.failed(dial.upstream)

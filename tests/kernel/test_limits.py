@@ -1,0 +1,119 @@
+"""What the built-in server does at the limits that are set for it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from contextlib import nullcontext
+
+import pytest
+
+import bed
+from bed import transfers, upstreams
+from bed.crowd import Crowd, CrowdServer, Usage, virtual_memory
+from bed.daemon import NOBODY
+from bed.transfers import transfer
+from kernel.test_proxy import config, processes, start, tcp
+from kernel.test_upstreams import https
+
+__all__ = ["start"]
+
+ADDRESS = f"127.0.0.1:{upstreams.PORT}"
+
+
+@pytest.fixture
+def world():
+    with CrowdServer() as server:
+        yield server
+
+
+def limit(server, what):
+    """What setrlimit(2) would do in the server's first process, which is nobody's."""
+    user = [f"--{which}={NOBODY}" for which in ("reuid", "regid")]
+    bed.run("setpriv", *user, "--clear-groups", "prlimit", f"--pid={server.pid}", what)
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_memory(start, cgroup, world, protocol):
+    """A worker that gets no more of it takes its flows with it, and makes room for the next."""
+    with start(config(workers={"count": 1})) as server:
+        app = cgroup("app")
+        (worker,) = processes(server)
+        most = virtual_memory(worker) + (2 << 20)
+        resource.prlimit(worker, resource.RLIMIT_AS, (most, most))
+        with Crowd(app, protocol, 5000, bed.REMOTE4, patience=10) as crowd:
+            crowd.ask()
+            server.wait_line(r"worker \d+ ended \(out of memory\), starting another")
+            crowd.close()
+        assert {outcome.by for outcome in bed.probe(app, *tcp()).values()} == {"origin"}
+
+
+def test_no_more_processes(start, cgroup):
+    with start(config(workers={"count": 1}), wrapper=bed.NET_ADMIN_ONLY) as server:
+        (worker,) = processes(server)
+        limit(server, "--nproc=1:")
+        os.kill(worker, signal.SIGKILL)
+        server.wait_line("no worker can be started now: Resource temporarily unavailable")
+        limit(server, "--nproc=100:")
+        bed.wait_until(lambda: processes(server), "another worker")
+        app = cgroup("app")
+        assert {outcome.by for outcome in bed.probe(app, *tcp()).values()} == {"origin"}
+
+
+PIPES = """
+import fcntl, os, signal
+held = []
+try:
+    while True:
+        held += os.pipe()
+        fcntl.fcntl(held[-1], fcntl.F_SETPIPE_SZ, 1 << 20)
+except PermissionError:
+    print("ready", flush=True)
+signal.pause()
+"""
+
+
+def test_no_more_memory_for_pipes(start, cgroup):
+    greedy = [*bed.UNPRIVILEGED, sys.executable, "-IS", "-c", PIPES]
+    with (
+        bed.Program(greedy) as user,
+        start(config(workers={"count": 1}), wrapper=bed.NET_ADMIN_ONLY) as server,
+        transfers.TransferServer(),
+    ):
+        user.wait_line("^ready$")
+        plan = [transfer(3_000_000, 3_000_000, reader=4096), transfer(up=9_000_000)]
+        assert transfers.run(cgroup("app"), bed.REMOTE4, plan) == ["ok"] * len(plan)
+        server.wait_line("no more than 0 pipes for bulk transfers: this user's pipes take all")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "protocol"),
+    [("direct", "tcp"), ("socks5", "tcp"), ("https", "tcp"), ("direct", "udp"), ("socks5", "udp")],
+)
+def test_descriptors(start, cgroup, world, tmp_path, scheme, protocol):
+    """Some flows get through, and the others end, or wait in vain."""
+    upstream, url = {
+        "direct": (lambda *_: nullcontext(), "direct://"),
+        "socks5": (lambda *where: upstreams.sing_box(*where, "socks"), f"socks5://{ADDRESS}"),
+        "https": (https, f"https://{ADDRESS}?ca-file={tmp_path}/cert.pem"),
+    }[scheme]
+    text = config(url, udp="direct", workers={"count": 1, "udp-timeout": 2})
+    with (
+        upstream(cgroup("upstream"), tmp_path),
+        start(text, wrapper=["prlimit", "--nofile=200:200"]) as server,
+    ):
+        (worker,) = processes(server)
+        before = Usage.of(worker).descriptors
+        app = cgroup("app")
+        with Crowd(app, protocol, 300, bed.REMOTE4, patience=2) as crowd:
+            outcomes = crowd.ask()
+            assert 0 < outcomes["right"] < 300
+            assert "wrong" not in outcomes
+            crowd.close()
+        server.wait_line("Too many open files")
+        bed.wait_until(lambda: Usage.of(worker).descriptors == before, "the end", timeout=30)
+        assert {outcome.by for outcome in bed.probe(app, *bed.flows()).values()} == {"origin"}
+        assert "Traceback" not in server.output
+        assert " failed: " not in server.output, "that is not the upstream's fault"
