@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import struct
 from enum import Enum, auto
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple
 
 from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
@@ -41,13 +40,15 @@ ANYWHERE = Endpoint("0.0.0.0", 0)
 
 def encode(endpoint: Endpoint) -> bytes:
     """ATYP, address, port."""
+    host = endpoint.host
+    port = endpoint.port.to_bytes(2, "big")
     try:
-        address = ip_address(endpoint.host)
-    except ValueError:
-        name = endpoint.host.encode("ascii")
-        return struct.pack("!BB", DOMAIN, len(name)) + name + struct.pack("!H", endpoint.port)
-    kind = IPV4 if address.version == 4 else IPV6
-    return bytes((kind,)) + address.packed + struct.pack("!H", endpoint.port)
+        if ":" in host:
+            return b"\x04" + inet_pton(AF_INET6, host) + port
+        return b"\x01" + inet_pton(AF_INET, host) + port
+    except OSError:
+        name = host.encode("ascii")
+        return bytes((DOMAIN, len(name))) + name + port
 
 
 def decode(data: bytes | memoryview, start: int = 0) -> tuple[Endpoint, int] | None:
@@ -77,7 +78,7 @@ def decode(data: bytes | memoryview, start: int = 0) -> tuple[Endpoint, int] | N
 def _host(kind: int, raw: bytes) -> str:
     if kind == DOMAIN:
         return raw.decode("ascii", "backslashreplace")
-    return str(IPv4Address(raw) if kind == IPV4 else IPv6Address(raw))
+    return inet_ntop(AF_INET if kind == IPV4 else AF_INET6, raw)
 
 
 def udp_header(endpoint: Endpoint) -> bytes:
