@@ -211,11 +211,6 @@ def has_family(family: int) -> bool:
     return True
 
 
-def for_asyncio(sock: Socket) -> socket.socket:
-    """The same socket as asyncio wants it."""
-    return socket.socket(sock.family, sock.type, sock.proto, sock.detach())
-
-
 def is_local(family: int, host: str) -> bool:
     """Whether `host` is an address of this computer."""
     with socket.socket(family, socket.SOCK_DGRAM) as sock:

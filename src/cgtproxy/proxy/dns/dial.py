@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
@@ -12,7 +13,7 @@ from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.dial import connect_handshake
 from cgtproxy.proxy.protocols.handshake import Handshake, HandshakeError, RefusedError
 from cgtproxy.proxy.protocols.socks5 import Endpoint
-from cgtproxy.proxy.sockets import for_asyncio, numeric, outgoing
+from cgtproxy.proxy.sockets import Socket, numeric, outgoing
 from cgtproxy.proxy.throttle import Throttle
 from cgtproxy.proxy.tls import client_context
 from cgtproxy.proxy.upstream import Choice, Target
@@ -107,6 +108,11 @@ class ProxyRoute:
             writer.transport.abort()
             raise
         return reader, writer
+
+
+def for_asyncio(sock: Socket) -> socket.socket:
+    """The same socket as asyncio wants it."""
+    return socket.socket(sock.family, sock.type, sock.proto, sock.detach())
 
 
 async def _connect(target: Target, mark: int) -> Stream:

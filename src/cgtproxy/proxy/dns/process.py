@@ -11,7 +11,7 @@ from typing import Any
 from cgtproxy.config.model import Config, FakePool, Server, Tproxy, Upstream
 from cgtproxy.proxy.dns.answers import Answers
 from cgtproxy.proxy.dns.batches import Batches
-from cgtproxy.proxy.dns.dial import ProxyRoute, Route
+from cgtproxy.proxy.dns.dial import ProxyRoute, Route, for_asyncio
 from cgtproxy.proxy.dns.forward import Forwarder
 from cgtproxy.proxy.dns.inlets import DnsInlets
 from cgtproxy.proxy.dns.service import Service
@@ -19,7 +19,6 @@ from cgtproxy.proxy.dns.system import System
 from cgtproxy.proxy.fakeip.pool import Pool
 from cgtproxy.proxy.fakeip.slots import Slots
 from cgtproxy.proxy.fakeip.store import Store, state_directory
-from cgtproxy.proxy.sockets import for_asyncio
 from cgtproxy.proxy.throttle import Throttle
 from cgtproxy.proxy.upstream import Choice, Health, Target
 
