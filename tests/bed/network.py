@@ -66,8 +66,9 @@ class Origin(Responder):
 def sealed(cgroup: Cgroup) -> Iterator[Cgroup]:
     """Let what this cgroup sends reach the world through a TPROXY server, or not at all."""
     hook = "type filter hook output priority 0"
-    match = f'oifname "uplink" meta mark 0 socket cgroupv2 level 1 "{cgroup.path[1:]}"'
-    nft(f"table inet seal {{ chain outward {{ {hook}; {match} drop; }}; }}")
+    sender = f'socket cgroupv2 level 1 "{cgroup.path[1:]}"'
+    unmarked = 'oifname "uplink" meta mark 0 fib daddr type != local'  # a hijacked query is local
+    nft(f"table inet seal {{ chain outward {{ {hook}; {sender} {unmarked} drop; }}; }}")
     try:
         yield cgroup
     finally:

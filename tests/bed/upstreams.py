@@ -82,9 +82,9 @@ def sing_box(cgroup: Cgroup, directory: Path, kind: str, **inbound: Any) -> Upst
 
 
 class Ssh(Upstream):
-    """`ssh -D`: its other end, an SSH server, is out in the world."""
+    """`ssh -D`: its other end, an SSH server, is out in the world, and knows these `hosts`."""
 
-    def __init__(self, cgroup: Cgroup, directory: Path) -> None:
+    def __init__(self, cgroup: Cgroup, directory: Path, hosts: str = "") -> None:
         host_key, key = directory / "host_key", directory / "key"
         for file in (host_key, key):
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file))
@@ -99,8 +99,12 @@ class Ssh(Upstream):
             StrictModes no
         """)
         Path("/run/sshd").mkdir(exist_ok=True)  # it insists on it
-        server = [*OUTSIDE, "/usr/sbin/sshd", "-D", "-e", "-f", str(file)]
-        self._server = Program(server, cgroup=cgroup)
+        known_there = directory / "hosts"
+        known_there.write_text(hosts)
+        has_hosts = f'mount --bind {known_there} /etc/hosts && exec "$@"'
+        wrapper = [*OUTSIDE, "unshare", "--mount", "sh", "-c", has_hosts, "sh"]
+        server = ["/usr/sbin/sshd", "-D", "-e", "-f", str(file)]
+        self._server = Program([*wrapper, *server], cgroup=cgroup)
         options = [f"UserKnownHostsFile={known}", "BatchMode=yes", "ExitOnForwardFailure=yes"]
         argv = ["ssh", "-F", "none", "-i", str(key), *(f"-o{option}" for option in options)]
         where = ["-D", f"127.0.0.1:{PORT}", "-N", "-p", str(_SSH_PORT), f"root@{ORIGIN4}"]

@@ -1,0 +1,86 @@
+"""Programs that know names alone, and get made-up addresses for them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from ipaddress import ip_address
+
+import pytest
+
+import bed
+from bed import upstreams, web
+from bed.dns import dig
+from bed.nameserver import Nameserver
+from kernel.test_proxy import config
+
+NAME = "www.example"
+SOCKS5 = f"socks5://127.0.0.1:{upstreams.PORT}"
+
+
+@pytest.fixture(scope="module")
+def site(origin, tmp_path_factory):
+    with web.WebServer(tmp_path_factory.mktemp("web"), NAME) as server:
+        yield server
+
+
+@pytest.fixture
+def app(cgroup):
+    with bed.sealed(cgroup("app")) as home:
+        yield home
+
+
+@contextmanager
+def started(directory, upstream="direct://"):
+    environment = {"STATE_DIRECTORY": str(directory)}
+    with bed.Daemon(config(upstream, dns={}), env=environment) as daemon:
+        daemon.wait_line("workers serve")
+        yield daemon
+
+
+@pytest.mark.parametrize("protocol", ["+notcp", "+tcp"])
+def test_dig(app, tmp_path, protocol):
+    with started(tmp_path):
+        (made_up,) = dig(app, protocol, "+noedns", NAME).found
+        assert ip_address(made_up).is_private
+        for options in (["+bufsize=512"], ["+bufsize=4096", "+dnssec"], ["+cookie"], ["+nsid"]):
+            answer = dig(app, protocol, *options, NAME)
+            assert (answer.status, answer.found) == ("NOERROR", [made_up]), options
+        assert dig(app, protocol, "+edns=1", "+noednsneg", NAME).status == "BADVERS"
+
+
+@pytest.mark.parametrize("name", ["direct", "dante", "sing-box"])
+def test_curl_and_http3(app, cgroup, tmp_path, site, name):
+    make, upstream = {
+        "direct": (lambda *_: nullcontext(), "direct://"),
+        "dante": (upstreams.dante, SOCKS5),
+        "sing-box": (lambda *where: upstreams.sing_box(*where, "socks"), SOCKS5),
+    }[name]
+    with (
+        Nameserver() as nameserver,
+        make(cgroup("upstream"), tmp_path),
+        started(tmp_path, upstream) as daemon,
+    ):
+        nameserver.tell(NAME, bed.ORIGIN4)
+        sizes = [0, 1, 3_000_000]
+        trust = ["--cacert", str(site.authority)]
+        fetching = web.Fetching(app, tmp_path / "h2", web.url(host=NAME), sizes, "--http2", *trust)
+        answers = web.http3(app, site, web.url(host=NAME), ["GET:500000", "PUT:300000"])
+        sent = web.digest(bytes(300_000)).encode()
+        assert answers == [f"200 {web.digest(body)}" for body in (web.content(500_000), sent)]
+        fetching.check()
+        assert "Traceback" not in daemon.output
+
+
+def test_names_of_the_far_end(app, cgroup, tmp_path, site):
+    """All that there is is `ssh -D`: who knows the name is at its other end."""
+    hosts = f"{bed.ORIGIN4} {NAME}\n"
+    with (
+        Nameserver() as nameserver,
+        upstreams.Ssh(cgroup("upstream"), tmp_path, hosts),
+        started(tmp_path, SOCKS5),
+    ):
+        trust = ["--cacert", str(site.authority)]
+        for version in ("--http1.1", "--http2"):
+            where = tmp_path / version.strip("-")
+            web.Fetching(app, where, web.url(host=NAME), [0, 1, 3_000_000], version, *trust).check()
+        assert NAME not in nameserver.output
