@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -167,6 +167,17 @@ def test_names_survive_a_restart(start, cgroup, tmp_path, end):
         end(daemon)
     with start():
         assert addresses(app, NAMES[::-1])[::-1] == before
+
+
+def test_told_to_end_more_than_once_it_still_writes_all_names(start, cgroup):
+    """As by a terminal or a service manager, and then by the supervisor."""
+    with start() as daemon:
+        addresses(cgroup("app"))
+        pid = resolver(daemon)
+        with suppress(ProcessLookupError):
+            while True:
+                os.kill(pid, signal.SIGTERM)
+        daemon.wait_line(rf"the resolver {pid} ended \(exit code 0\)")
 
 
 def test_a_reload_costs_no_name_and_no_query(start, cgroup):

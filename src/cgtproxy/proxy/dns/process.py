@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 from collections.abc import Mapping, Sequence
@@ -64,8 +65,15 @@ class Resolver:
         loop.set_exception_handler(self._failed)
         stop = asyncio.Event()
         loop.add_reader(alive, stop.set)
+
+        def end(*_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(stop.set)
+
+        # The loop's own handlers would end with it: the second of two signals (the terminal's or
+        # systemd's, and the supervisor's) would then end this process before all is written.
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            signal.signal(number, end)
         self._batches = Batches()
         self._system = System(self._config.limits.mark, self._throttle)
         services = [
