@@ -140,6 +140,26 @@ def test_a_catch_all_does_not_send_its_own_traffic_back_to_it(
     assert paths(machine) == ORIGIN
 
 
+def address_of(machine: Machine, name: str) -> str:
+    """What a ruled app is told."""
+    unit = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--unit=proxied.service"]
+    return machine.run(*unit, "getent", "ahostsv4", name).stdout.split()[0]
+
+
+def test_made_up_addresses_stay_over_a_restart(
+    machine: Machine, service: Service, server: Service
+) -> None:
+    tproxies = {"built-in": {**DIRECT["built-in"], "dns": {}}}
+    service.reconfigure(bed.config({"/proxied": "built-in"}, tproxies=tproxies))
+    server.wait_message("^reloaded: .* DNS for built-in")
+    first = address_of(machine, "a.example")
+    assert first.startswith("198.18.")
+    machine.systemctl("restart", "cgtproxy-proxy")
+    assert address_of(machine, "b.example") != first
+    assert address_of(machine, "a.example") == first
+    assert not server.log("PRIORITY=4")
+
+
 def test_security_analysis(server: Service) -> None:
     told = server.machine.run("systemd-analyze", "security", "cgtproxy-proxy.service").stdout
     score = re.search(r"exposure level for cgtproxy-proxy.service: ([\d.]+)", told)
