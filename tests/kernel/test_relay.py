@@ -1,4 +1,4 @@
-"""What goes in comes out: bytes, ends and resets, through the built-in server."""
+"""How connections begin and end, through the built-in server."""
 
 from __future__ import annotations
 
@@ -9,67 +9,16 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import bed
 from bed import transfers, upstreams
 from bed.transfers import transfer
+from kernel.test_bytes import server
 from kernel.test_proxy import config, processes, start, tcp
 
-__all__ = ["start"]
+__all__ = ["server", "start"]
 
 SOCKS5 = f"socks5://127.0.0.1:{upstreams.PORT}"
-SIZES = st.sampled_from([0, 1, 100, 65535, 65536, 65537, 300_000, 5_000_000]) | st.integers(
-    0, 200_000
-)
-
-
-def some_transfers(*ends):
-    each = st.builds(
-        transfer,
-        up=SIZES,
-        down=SIZES,
-        piece=st.sampled_from([100, 1448, 16384, 65536, 1 << 20]),
-        reader=st.sampled_from([0, 0, 4096]),
-        end=st.sampled_from(ends),
-    )
-    return st.lists(each, min_size=1, max_size=8)
-
-
-@pytest.fixture
-def server():
-    with transfers.TransferServer() as running:
-        yield running
-
-
-@pytest.mark.parametrize(
-    ("upstream", "keys", "ends"),
-    [
-        ("direct://", {}, ["fin", "fin", "reset"]),
-        ("direct://", {"workers": {"count": 1, "pipes": 1}}, ["fin", "fin", "reset"]),
-        (SOCKS5, {}, ["fin"]),  # sing-box ends all connections by FIN
-    ],
-    ids=["direct", "one-pipe", "socks5"],
-)
-def test_bytes_arrive_as_sent(start, cgroup, server, tmp_path, upstream, keys, ends):
-    text = config(upstream, **keys)
-    app = cgroup("app")
-    with upstreams.sing_box(cgroup("upstream"), tmp_path, "socks"), start(text) as proxy:
-
-        @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-        @given(some_transfers(*ends), st.booleans())
-        def check(plan, six):
-            known = len(server.lines)
-            done = transfers.run(app, bed.REMOTE6 if six else bed.REMOTE4, plan)
-            assert done == ["ok"] * len(plan)
-            bed.wait_until(lambda: len(server.lines) - known == len(plan), "all ends")
-            ends = sorted(server.lines[known:])
-            wanted = sorted({"fin": "received", "reset": "reset"}[t["end"]] for t in plan)
-            assert ends == wanted
-
-        check()
-        assert "Traceback" not in proxy.output
 
 
 @pytest.mark.parametrize("upstream", ["direct://", SOCKS5])

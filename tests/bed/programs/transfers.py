@@ -5,7 +5,8 @@
 
 PLAN is a JSON list of transfers, run at the same time, each with the bytes to send `up` and
 `down`, the size of the pieces they are written in, the receive buffer of the `reader` and how it
-ends: `fin` (each side half-closes when it has sent all), `reset` (by the client, in the middle).
+ends: `fin` (each side half-closes when it has sent all), `close` (the server closes when both have
+sent all), `reset` (by the client, in the middle) or `cut` (likewise, by the server).
 Prints one line for each transfer: ok, or what is wrong.
 """
 
@@ -50,13 +51,26 @@ def receive(sock: socket.socket, digest: Any, size: int, piece: int) -> None:
 
 
 def send(sock: socket.socket, size: int, piece: int) -> None:
-    """So many bytes and their digest, then FIN."""
+    """So many bytes and their digest."""
     digest = hashlib.sha256()
     for data in stream(size, size, piece):
         digest.update(data)
         sock.sendall(data)
     sock.sendall(digest.digest())
+
+
+def send_all(sock: socket.socket, size: int, piece: int) -> None:
+    """The same, then FIN."""
+    send(sock, size, piece)
     sock.shutdown(socket.SHUT_WR)
+
+
+SENDERS = {"fin": send_all, "close": send}
+
+
+def reset(sock: socket.socket) -> None:
+    """When it is closed."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def check(sock: socket.socket, size: int, piece: int) -> None:
@@ -64,6 +78,9 @@ def check(sock: socket.socket, size: int, piece: int) -> None:
     receive(sock, digest, size, piece)
     if read_exactly(sock, DIGEST) != digest.digest():
         raise ValueError("other bytes")
+
+
+def check_end(sock: socket.socket) -> None:
     if sock.recv(1):
         raise ValueError("more bytes")
 
@@ -73,19 +90,29 @@ def serve_one(sock: socket.socket) -> None:
         try:
             (length,) = struct.unpack("!I", read_exactly(sock, 4))
             wanted = json.loads(read_exactly(sock, length))
-            down = threading.Thread(
-                target=quietly, args=(send, sock, wanted["down"], wanted["piece"])
-            )
-            if wanted["end"] == "fin":  # else it could be the one who is told of the reset
-                down.start()
-            check(sock, wanted["up"], wanted["piece"])
-            if wanted["end"] == "fin":
-                down.join()
-            print("received", flush=True)
+            print(exchange(sock, wanted), flush=True)
         except ConnectionResetError:
             print("reset", flush=True)
         except (OSError, EOFError, ValueError) as error:
             print(f"wrong: {error}", flush=True)
+
+
+def exchange(sock: socket.socket, wanted: dict[str, Any]) -> str:
+    up, down, piece = wanted["up"], wanted["down"], wanted["piece"]
+    if wanted["end"] == "cut":
+        sock.sendall(random.randbytes(down // 2))
+        reset(sock)
+        return "cut"
+    if wanted["end"] == "reset":  # no sender, which could be the one who is told of it
+        check(sock, up, piece)
+        return "received"
+    sender = threading.Thread(target=quietly, args=(SENDERS[wanted["end"]], sock, down, piece))
+    sender.start()
+    check(sock, up, piece)
+    if wanted["end"] == "fin":
+        check_end(sock)
+    sender.join()
+    return "received"
 
 
 def quietly(function: Any, *arguments: Any) -> None:
@@ -114,13 +141,26 @@ def run_one(address: str, port: int, wanted: dict[str, Any]) -> str:
         sock.sendall(struct.pack("!I", len(header)) + header)
         if wanted["end"] == "reset":
             sock.sendall(random.randbytes(wanted["up"] // 2))
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset(sock)
             return "ok"
-        up = threading.Thread(target=quietly, args=(send, sock, wanted["up"], wanted["piece"]))
+        down, piece = wanted["down"], wanted["piece"]
+        if wanted["end"] == "cut":
+            return check_reset(sock, down, piece)
+        sender = SENDERS[wanted["end"]]
+        up = threading.Thread(target=quietly, args=(sender, sock, wanted["up"], piece))
         up.start()
-        check(sock, wanted["down"], wanted["piece"])
+        check(sock, down, piece)
+        check_end(sock)
         up.join()
     return "ok"
+
+
+def check_reset(sock: socket.socket, size: int, piece: int) -> str:
+    try:
+        check(sock, size, piece)
+    except ConnectionResetError:  # told once: to a sender, if there were one
+        return "ok"
+    return "not reset"
 
 
 def run(address: str, port: int, plan: list[dict[str, Any]]) -> None:
