@@ -24,7 +24,8 @@ _UNSPECIFIED = ("0.0.0.0", "::")
 class Association:
     """`relay` is the socket connected to the server's UDP port, once that is known.
 
-    `received` is called with each datagram from there, `ended` if the association ends by itself.
+    `received` is called with each datagram from there, `ended`, with the association, if it ends by
+    itself.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Association:
         choice: Choice,
         upstreams: Sequence[Upstream],
         received: Callable[[memoryview], None],
-        ended: Callable[[], None],
+        ended: Callable[[Association], None],
     ) -> None:
         self.relay: Socket | None = None
         self._control: Socket | None = None  # its end is the association's
@@ -129,11 +130,15 @@ class Association:
 
     def _end(self) -> None:
         if not self._closed:
+            ended = self._ended
             self.close()
-            self._ended()
+            ended(self)
 
     def close(self) -> None:
+        if self._closed:
+            return
         self._closed = True
+        del self._received, self._ended  # of those who know this one
         for sock in (self.relay, self._control):
             if sock:
                 self._sessions.reactor.forget(sock.fileno())

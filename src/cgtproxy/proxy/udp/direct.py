@@ -99,7 +99,7 @@ class DirectSession:
 
     def close(self) -> None:
         self.closed = True
-        self.ways.close()
+        self.ways.end()
         self.sessions.reactor.forget(self.sock.fileno())
         self.sock.close()
 

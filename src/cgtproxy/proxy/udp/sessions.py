@@ -80,7 +80,7 @@ class Sessions:
             for client, session in list(table.items()):
                 session.idle += 1
                 session.sweep()
-                if session.idle > SWEEPS:
+                if session.idle > SWEEPS and not session.closed:
                     session.close()
                 if session.closed:
                     del table[client]

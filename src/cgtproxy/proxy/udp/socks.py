@@ -62,13 +62,9 @@ class SocksSession:
         return way
 
     def _associate(self, received: Callable[[memoryview], None]) -> Association:
-        def ended() -> None:
-            self._end(association)
-
-        association = Association(
-            self.sessions, self._dialer, self._choice, self._upstreams, received, ended
+        return Association(
+            self.sessions, self._dialer, self._choice, self._upstreams, received, self._end
         )
-        return association
 
     def _end(self, association: Association) -> None:
         """The next datagram begins anew, perhaps by another upstream."""
@@ -105,6 +101,7 @@ class SocksSession:
 
     def close(self) -> None:
         self.closed = True
-        self._ways.close()
+        self._ways.end()
         if self._shared:
             self._shared.close()
+            self._shared = None

@@ -82,6 +82,11 @@ class Ways(Generic[W]):
             way.idle += 1
         self.close(lambda way: way.idle > SWEEPS)
 
+    def end(self) -> None:
+        """Close all, for good."""
+        self.close()
+        del self._make  # a method of whose ways these are: the garbage collector would be needed
+
     def close(self, which: Callable[[W], bool] = lambda _: True) -> None:
         for sockaddr, way in list(self._open.items()):
             if which(way):
