@@ -148,6 +148,7 @@ class _LookUp:
         self._over = True
         for exchange in self._exchanges:
             exchange.close()
+        self._exchanges.clear()  # they know this one: a cycle, and with it all who wait
         addresses = [
             socket.inet_ntop(_FAMILIES[kind], packed)
             for kind, answer in sorted(self.found.items())
