@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
+import weakref
 
 import dns.flags
 import dns.message
@@ -112,6 +114,26 @@ def test_equal_look_ups_are_one_and_remembered_for_the_ttl(reactor):
         stub = stub_of(reactor, server)
         assert look_up(stub, NAME) == look_up(stub, NAME) == [BOTH]
         assert len(server.queries) == 4
+
+
+def test_who_was_answered_is_let_go(reactor):
+    """Not kept until the garbage collector comes, which it rarely does in a worker."""
+
+    class Session:
+        def found(self, _):
+            reactor.stop()
+
+    gc.disable()
+    try:
+        with Server(lambda query: [answer(query)]) as server:
+            session = Session()
+            stub_of(reactor, server).look_up(NAME, session.found)
+            known = weakref.ref(session)
+            del session
+            reactor.run()
+            assert known() is None
+    finally:
+        gc.enable()
 
 
 def test_ids_and_ports_are_not_to_be_guessed(reactor):

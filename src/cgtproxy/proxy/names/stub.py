@@ -91,6 +91,7 @@ class Stub:
                 del self._cache[next(iter(self._cache))]
         for done in look_up.waiting:
             self.reactor.soon(partial(done, addresses))
+        look_up.waiting.clear()  # a timer still knows the look-up
 
 
 class _LookUp:
@@ -148,7 +149,7 @@ class _LookUp:
         self._over = True
         for exchange in self._exchanges:
             exchange.close()
-        self._exchanges.clear()  # they know this one: a cycle, and with it all who wait
+        self._exchanges.clear()  # they know this one: a cycle
         addresses = [
             socket.inet_ntop(_FAMILIES[kind], packed)
             for kind, answer in sorted(self.found.items())
