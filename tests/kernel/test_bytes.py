@@ -51,7 +51,7 @@ def server():
 
 
 def check(app, server, *ends):
-    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(some_transfers(*ends), st.booleans())
     def hold(plan, six):
         known = len(server.lines)

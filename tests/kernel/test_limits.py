@@ -99,7 +99,7 @@ def test_descriptors(start, cgroup, world, tmp_path, scheme, protocol):
         "socks5": (lambda *where: upstreams.sing_box(*where, "socks"), f"socks5://{ADDRESS}"),
         "https": (https, f"https://{ADDRESS}?ca-file={tmp_path}/cert.pem"),
     }[scheme]
-    text = config(url, udp="direct", workers={"count": 1, "udp-timeout": 2})
+    text = config(url, udp="direct", workers={"count": 1, "udp-timeout": 1})
     with (
         upstream(cgroup("upstream"), tmp_path),
         start(text, wrapper=["prlimit", "--nofile=200:200"]) as server,
@@ -107,7 +107,7 @@ def test_descriptors(start, cgroup, world, tmp_path, scheme, protocol):
         (worker,) = processes(server)
         before = Usage.of(worker).descriptors
         app = cgroup("app")
-        with Crowd(app, protocol, 300, bed.REMOTE4, patience=2) as crowd:
+        with Crowd(app, protocol, 300, bed.REMOTE4, patience=1) as crowd:
             outcomes = crowd.ask()
             assert 0 < outcomes["right"] < 300
             assert "wrong" not in outcomes

@@ -18,7 +18,7 @@ __all__ = ["start"]
 
 ADDRESS = f"127.0.0.1:{upstreams.PORT}"
 TO_FAR_END = f'oifname "uplink" ip daddr {bed.REMOTE4}'
-TO_UPSTREAM = f"tcp dport {upstreams.PORT}"
+TO_UPSTREAM, FROM_UPSTREAM = (f"tcp {end} {upstreams.PORT}" for end in ("dport", "sport"))
 TO_CLIENT = f"ip saddr {bed.REMOTE4} tcp sport 80"
 WAITER = """
 import socket
@@ -36,11 +36,11 @@ with socket.create_connection(("192.0.2.7", 80), 10) as sock:
 
 
 @contextmanager
-def silence(match):
-    """Let packets that `match` get lost on their way out of this host."""
-    bed.nft(f"""table inet silence {{
-        chain out {{ type filter hook postrouting priority 0; {match} drop; }}
-    }}""")
+def silence(*matches):
+    """Let packets that match one of these get lost on their way out of this host."""
+    drops = "".join(f"{match} drop; " for match in matches)
+    hook = "type filter hook postrouting priority 0"
+    bed.nft(f"table inet silence {{ chain out {{ {hook}; {drops} }}; }}")
     try:
         yield
     finally:
@@ -73,7 +73,7 @@ def test_an_upstream_vanishes(cgroup, tmp_path):
         https(cgroup("upstream"), tmp_path),
         impatient(config(url)),
         waiting(cgroup("app")) as client,
-        silence(TO_UPSTREAM),
+        silence(TO_UPSTREAM, FROM_UPSTREAM),
     ):
         client.wait_line("^reset$", timeout=30)
 
@@ -87,7 +87,7 @@ def test_the_server_of_an_association_vanishes(cgroup, tmp_path):
         workers = processes(server)
         assert talk.ask()[0].by == "origin"
         during = Usage.of(*workers).descriptors
-        with silence(TO_UPSTREAM):
+        with silence(TO_UPSTREAM, FROM_UPSTREAM):
             bed.wait_until(lambda: Usage.of(*workers).descriptors < during, "the end", 30)
         assert talk.ask()[0].by == "origin"
 
