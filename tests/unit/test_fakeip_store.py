@@ -391,7 +391,8 @@ def killed_after(answers: int, directory: Path) -> Iterator[tuple[int, int]]:
     places have names, time passes, so that they get others.
     """
     program = [sys.executable, "-m", "unit.fakeip_writer", str(directory)]
-    with subprocess.Popen(program, stdin=-1, stdout=-1, text=True, bufsize=1) as writer:
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(program, stdin=-1, stdout=-1, text=True, bufsize=1, env=env) as writer:
         assert writer.stdin
         assert writer.stdout
         asked = said = 0
