@@ -50,6 +50,14 @@ def test_what_is_in_use_stays() -> None:
     assert pool.name(1) == "new"
 
 
+def test_it_is_told_that_there_is_no_place() -> None:
+    pool, _ = full(4)
+    told = []
+    pool.on_full = lambda: told.append(True)
+    assert (pool.place_of("new"), len(told)) == (None, 1)
+    assert (pool.place_of("1"), len(told)) == (1, 1)
+
+
 def test_workers_touches_count_even_for_those_next_in_line() -> None:
     pool, clock = full(4)
     clock.time += LONG

@@ -86,6 +86,14 @@ def test_what_was_used_in_an_earlier_run_may_have_been_used_just_before_this_one
     assert not slots.in_use(1)
 
 
+def test_what_was_used_in_an_earlier_run_that_has_told_when() -> None:
+    slots = slots_of(4, Clock())
+    slots.exact = True
+    slots.touch(1, START - 1)
+    slots.touch(2, START - IN_USE - 3)
+    assert (slots.in_use(1), slots.in_use(2), slots.in_use(3)) == (True, False, False)
+
+
 def test_another_process_reads_names_and_tells_of_use() -> None:
     clock = Clock()
     slots = slots_of(4, clock)

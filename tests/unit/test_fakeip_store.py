@@ -407,3 +407,32 @@ def killed_after(answers: int, directory: Path) -> Iterator[tuple[int, int]]:
                 said += 1
                 if said == answers:
                     writer.kill()
+
+
+def test_a_full_pool_has_room_after_a_restart(tmp_path: Path) -> None:
+    clock = Clock()
+    with running(tmp_path, slots_of(4, clock)) as (_, pool):
+        give(pool, clock, *numbers(1, 15))
+        clock.time += LONG + 2  # as times are in whole seconds
+        pool.place_of("1")
+    with running(tmp_path, slots_of(4, clock)) as (_, pool):
+        assert [pool.place_of(f"new {n}") for n in range(14)] == [*range(2, 15), None]
+
+
+def test_a_full_pool_has_none_soon_after_a_crash(tmp_path: Path) -> None:
+    """Its times are too old then, also for the run after the next one."""
+    clock = Clock()
+    with running(tmp_path, slots_of(4, clock)) as (store, pool):
+        give(pool, clock, *numbers(1, 15))
+        store.flush()
+        clock.time += LONG
+        killed = after_kill(tmp_path)
+    for _ in range(2):
+        with running(killed, slots_of(4, clock)) as (_, pool):
+            assert pool.place_of("new") is None
+        clock.time += 1
+    with running(killed, slots_of(4, clock)) as (_, pool):
+        clock.time += LONG
+        assert pool.place_of("new")
+    with running(killed, slots_of(4, clock)) as (_, pool):
+        assert pool.place_of("newer")

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from cgtproxy.config.model import Config, FakePool, Server, Tproxy, Upstream
@@ -55,6 +56,8 @@ class Resolver:
         store = Store(state_directory())
         try:
             pools = {slots.ranges.pool: store.pool(slots) for slots in self._slots}
+            for pool in pools.values():
+                pool.on_full = partial(self._tell_full, pool)
             store.start()
             asyncio.run(self._serve(pools, alive))
         finally:
@@ -118,6 +121,10 @@ class Resolver:
         mark = self._config.limits.mark
         targets = {upstream: self._targets.get(upstream, ()) for upstream in server.upstreams}
         return ProxyRoute(choice, targets, mark, direct, self._throttle)
+
+    def _tell_full(self, pool: Pool) -> None:
+        network = pool.ranges.pool.network
+        self._throttle.warning("no addresses are left", f"those of {network} are all in use")
 
     def _failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

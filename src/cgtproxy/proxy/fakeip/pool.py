@@ -23,11 +23,12 @@ class Pool:
     """
 
     def __init__(self, slots: Slots, named: Callable[[], None] = lambda: None) -> None:
-        """`named` is called after a name was given a place."""
+        """`named` is called after a name was given a place, `on_full` where one gets none."""
         self.ranges = slots.ranges
         self.name = slots.name
         self.slots = slots
         self._named = named
+        self.on_full: Callable[[], None] = lambda: None
         self._size = slots.ranges.size
         self._most_waiting = min(MOST_WAITING, self._size // 8 + 1)
         self._places: dict[str, int] = {}
@@ -72,6 +73,7 @@ class Pool:
             raise ValueError(f"no name: {name!r}")
         place = self._first_waiting()
         if place is None:
+            self.on_full()
             return None
         self._places.pop(self.slots.name(place), None)
         self.slots.set(place, name)

@@ -14,6 +14,7 @@ from zlib import crc32
 from cgtproxy.proxy.fakeip.ranges import Ranges
 
 IN_USE = 300  # seconds since its last use for which a place keeps its name, whatever happens
+_ROUNDED = 2  # seconds that are lost at the end of one run and the beginning of the next
 LONGEST = 253  # bytes of a name as text (RFC 1035, 2.3.4)
 START = 1 << 31  # the time when the memory was made; what was used in earlier runs is before it
 
@@ -40,6 +41,7 @@ class Slots:
         self._names = mmap.mmap(-1, ranges.size * _RECORD)
         self._sums = memoryview(mmap.mmap(-1, ranges.size * 4)).cast("I")
         self.times = memoryview(mmap.mmap(-1, ranges.size * 4)).cast("I")  # of last use, by place
+        self.exact = False  # whether the times of earlier runs are those of the very last uses
 
     def now(self) -> int:
         return int(self._clock() - self._zero)
@@ -72,6 +74,9 @@ class Slots:
 
     def in_use(self, place: int) -> bool:
         """Whoever knows the place may still count on its name. What was used in an earlier run
-        may have been used at its very end."""
+        may have been used at its very end, unless that is known."""
         used = self.times[place]
-        return used != 0 and self.now() - max(used, START) <= IN_USE
+        if used >= START:
+            return self.now() - used <= IN_USE
+        since = min(used + _ROUNDED, START) if self.exact else START
+        return used != 0 and self.now() - since <= IN_USE

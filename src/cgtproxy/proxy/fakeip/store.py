@@ -20,7 +20,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from cgtproxy.proxy.fakeip.pool import Pool
-from cgtproxy.proxy.fakeip.slots import LONGEST, START, Slots
+from cgtproxy.proxy.fakeip.slots import IN_USE, LONGEST, START, Slots
 
 FILE = "fake-ip.db"
 PAUSE = 1.0  # seconds in which changes come together to one transaction
@@ -148,6 +148,7 @@ class _Saved:
             return
         waiting = db.execute("SELECT waiting FROM pools WHERE pool = ?", (key,)).fetchone()
         lost = set(array("I", waiting[0] if waiting else b""))
+        slots.exact = not lost  # the run before has come to its end
         rows = db.execute("SELECT place, name, used FROM names WHERE pool = ?", (key,))
         for place, name, used in rows:
             if place not in lost:
@@ -160,7 +161,7 @@ class _Saved:
 
     def flush(self, db: sqlite3.Connection, coarseness: int, at_end: bool) -> None:
         # In this order: what gets its name in between must be among those that wait.
-        waiting = b"" if at_end else array("I", self.pool.waiting()).tobytes()
+        waiting = self._at_end() if at_end else array("I", self.pool.waiting()).tobytes()
         changed = dict(self._changes(coarseness))
         if not changed and waiting == self._waiting:
             return
@@ -176,6 +177,13 @@ class _Saved:
         self._waiting = waiting
         for place, used in changed.items():
             self._times[place] = used
+
+    def _at_end(self) -> bytes:
+        """None is waiting; place 0, which can have no name, tells that times may be too old: those
+        of a run soon before, which did not come to its end."""
+        slots = self._slots
+        exact = slots.exact or slots.now() - START > IN_USE
+        return b"" if exact else array("I", [0]).tobytes()
 
     def _changes(self, coarseness: int) -> Iterator[tuple[int, int]]:
         times, saved = self._slots.times, self._times
