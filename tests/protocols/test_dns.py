@@ -159,6 +159,7 @@ def with_counts(questions: int, answers: int, authorities: int, additional: int)
         ("4998 bytes", QUESTION + OPT[:-2] + b"\x13\x60" + bytes(4960), (1, 0, 0, 1)),
         ("0 questions", b"", (0, 0, 0, 0)),
         ("2 questions", QUESTION * 2, (2, 0, 0, 0)),
+        ("9 records", QUESTION + b"\0\0\1\0\1\0\0\0\0\0\0" * 9, (1, 3, 3, 3)),
         ("pointer", b"\xc0\x0c\0\1\0\1", (1, 0, 0, 0)),  # to itself
         ("pointer", b"\1a\xc0\x0c\0\1\0\1", (1, 0, 0, 0)),
         ("pointer", b"\xc0\x04\0\1\0\1", (1, 0, 0, 0)),  # into the header

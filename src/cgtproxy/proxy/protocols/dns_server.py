@@ -31,6 +31,7 @@ from cgtproxy.proxy.protocols.dns import (
 
 SMALLEST_UDP = 512
 LONGEST_QUERY = 4096  # bytes that are worth the time to read them
+MOST_RECORDS = 8  # likewise; who asks has an OPT, perhaps a TSIG
 _DNSSEC_OK = 0x8000
 _AFTER_ID = struct.Struct("!5H")  # of the header
 _OPTION = struct.Struct("!HH")
@@ -83,11 +84,13 @@ def _query(data: bytes) -> Query:
     _, _, questions, answers, authorities, additional = HEADER.unpack_from(data)
     if questions != 1:  # RFC 9619
         raise MalformedError(f"{questions} questions")
+    before = answers + authorities
+    if before + additional > MOST_RECORDS:
+        raise MalformedError(f"{before + additional} records in a query")
     name, at = read_name(data, HEADER.size)
     kind, class_ = QUESTION.unpack_from(data, at)
     end = reached = at + QUESTION.size
     edns = None
-    before = answers + authorities
     for number, record in enumerate(records(data, end, before + additional)):
         if record.kind == OPT:
             if edns or record.name or number < before:  # RFC 6891, section 6.1.1
