@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 
@@ -30,9 +31,12 @@ class Ranked:
                 answer = await self._clients[name].ask(query)
             except AskError as error:
                 failure = f"{name}: {error}"
-                self._failed[name] = time.monotonic() + _LAST_RESORT
+                self._put_last(name)
                 self._throttle.warning(f"the DNS server {name} failed", str(error))
                 continue
+            except asyncio.CancelledError:  # there is no more time to wait for it
+                self._put_last(name)
+                raise
             self._failed.pop(name, None)
             if answer[3] & RCODE not in _NO_ANSWERS:
                 return answer
@@ -40,3 +44,6 @@ class Ranked:
         if refusal:
             return refusal
         raise AskError(failure)
+
+    def _put_last(self, name: str) -> None:
+        self._failed[name] = time.monotonic() + _LAST_RESORT
