@@ -37,8 +37,8 @@ class DnsSockets:
         """Make what is missing; nobody loses a socket. Raises CgtproxyError."""
         for name, dns in servers(config).items():
             for kind in _kinds(dns):
-                if kind not in self._sockets:
-                    make, family, host, port = kind
+                make, family, host, port = kind
+                if kind not in self._sockets and _is_possible(family):
                     self._sockets[kind] = make(family, host, port, config.limits.mark)
             if name not in self._workers:
                 self._workers[name] = listen_unix()
@@ -58,8 +58,9 @@ class DnsSockets:
 
     def _of(self, name: str, dns: Dns) -> DnsInlets:
         kinds = _kinds(dns)
-        streams = [self._sockets[kind] for kind in kinds if kind[0] is listen_dns]
-        datagrams = [self._sockets[kind] for kind in kinds if kind[0] is listen_dns_datagrams]
+        made = [(kind[0], self._sockets[kind]) for kind in kinds if kind in self._sockets]
+        streams = [sock for make, sock in made if make is listen_dns]
+        datagrams = [sock for make, sock in made if make is listen_dns_datagrams]
         return DnsInlets(streams, datagrams, self._workers[name])
 
     def leave(self) -> None:
@@ -78,11 +79,15 @@ def servers(config: Config) -> dict[str, Dns]:
 
 
 def _kinds(dns: Dns) -> list[Kind]:
-    """None of IPv6 where the host has none, whose loopback address is a sign of it."""
     families = [numeric(str(address), 0)[0] for address, _ in dns.listen]
     return [
         (make, family, str(address), port)
         for make in (listen_dns, listen_dns_datagrams)
         for family, (address, port) in zip(families, dns.listen, strict=True)
-        if family != AF_INET6 or is_local(AF_INET6, "::1")
     ]
+
+
+def _is_possible(family: int) -> bool:
+    """A host without IPv6 has no loopback address of it; a VPN's program may take it away and
+    bring it back."""
+    return family != AF_INET6 or is_local(AF_INET6, "::1")
