@@ -89,6 +89,7 @@ class Dial:
     """`sock` is the connection in the end; where it is None, `failure` says why.
 
     `refused`: the upstream works, but does not get through to the destination.
+    `unanswered`: it was asked to, and said nothing; whose fault that is nobody can tell.
     `exhausted`: why there was no socket for it, which says nothing of the upstream.
     `hung_up`: the other side has sent its FIN already.
     """
@@ -104,12 +105,12 @@ class Dial:
         self.upstream = upstream
         self.handshake = handshake
         self.failure = ""
-        self.refused = self.hung_up = False
+        self.refused = self.unanswered = self.hung_up = False
         self.exhausted: OSError | None = None
         self.sock: Socket | None = None
         self._dialer = dialer
         self._on_end = on_end
-        self._connected = False
+        self._connected = self._over = False
         self.tunnel: Tunnel | None = None
         self._targets = list(targets)
         if not self._targets:
@@ -227,6 +228,7 @@ class Dial:
     def _give_up(self, why: str) -> None:
         """This address; perhaps there are others."""
         self.failure = why
+        self.unanswered |= self.handshake.asked
         if self.sock:
             self._dialer.reactor.forget(self.sock.fileno())
             self.sock.close()
@@ -238,6 +240,9 @@ class Dial:
             self._dialer.reactor.soon(self._end)
 
     def _end(self) -> None:
+        if self._over:  # its time was up while it was giving up
+            return
+        self._over = True
         self._dialer.deadlines.remove(self)
         if self.sock:
             self._dialer.reactor.handlers.pop(self.sock.fileno())

@@ -72,6 +72,7 @@ class _Attempts:
         self._destination = destination
         self._fake = fake
         self._candidates = opener.choice.candidates()
+        self._unanswered = False
         if fake:
             opener.destinations.leases.take(fake)
 
@@ -80,7 +81,10 @@ class _Attempts:
             self._refuse("no upstream takes it")
             return
         upstream = self._candidates.pop(0)
-        if upstream.host:
+        if self._unanswered and upstream.scheme == "direct":
+            # Else a destination that says nothing to the upstream would see who is behind it.
+            self._refuse("no upstream has answered")
+        elif upstream.host:
             handshake = connect_handshake(upstream, self._endpoint())
             self._opener.relays.opening += 1
             self._opener.dialer.dial(upstream, handshake, self._ended)
@@ -116,7 +120,10 @@ class _Attempts:
             opener.throttle.warning("refused, there is no socket", dial.failure)
             self._refuse(dial.failure)
         else:
-            opener.choice.failed(dial.upstream)
+            if dial.unanswered:
+                self._unanswered = True
+            else:
+                opener.choice.failed(dial.upstream)
             opener.throttle.warning(f"{dial.upstream} failed", dial.failure)
             opener.relays.reactor.soon(self.next)
 

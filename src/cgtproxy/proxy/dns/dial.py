@@ -91,19 +91,22 @@ class ProxyRoute:
         """By the first of its addresses that can be connected to; the last failure counts."""
         failure: Exception = HandshakeError(f"the name {upstream.host} is not found")
         for target in self._targets[upstream]:
+            handshake = connect_handshake(upstream, endpoint)
             try:
                 async with asyncio.timeout(PATIENCE):
-                    return await self._hand_over(upstream, endpoint, target)
+                    return await self._hand_over(upstream, handshake, target)
             except (OSError, EOFError, HandshakeError) as error:
+                if handshake.asked:  # which may be the DNS server's fault
+                    raise RefusedError(reason(error)) from error
                 failure = error
         raise failure
 
-    async def _hand_over(self, upstream: Upstream, endpoint: Endpoint, target: Target) -> Stream:
+    async def _hand_over(self, upstream: Upstream, handshake: Handshake, target: Target) -> Stream:
         reader, writer = await _connect(target, self._mark)
         try:
             if context := self._contexts.get(upstream):
                 await writer.start_tls(context, server_hostname=upstream.host)
-            await _shake_hands(reader, writer, connect_handshake(upstream, endpoint))
+            await _shake_hands(reader, writer, handshake)
         except BaseException:
             writer.transport.abort()
             raise

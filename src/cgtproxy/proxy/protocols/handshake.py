@@ -16,7 +16,8 @@ class RefusedError(Exception):
 class Handshake(Protocol):
     """`start` and `receive` answer with what is to be sent; then `done` may have become true.
 
-    `rest` is what came after the end: the first bytes of the destination.
+    `rest` is what came after the end: the first bytes of the destination. `asked`: the upstream was
+    told the destination, and has said nothing since.
     """
 
     rest: bytes
@@ -24,7 +25,11 @@ class Handshake(Protocol):
     @property
     def done(self) -> bool: ...
 
-    def start(self) -> bytes: ...
+    @property
+    def asked(self) -> bool: ...
+
+    def start(self) -> bytes:
+        """With each connection; what came by the one before is forgotten."""
 
     def receive(self, data: bytes) -> bytes:
         """Raises HandshakeError or RefusedError."""
@@ -34,6 +39,7 @@ class NoHandshake:
     """An upstream that takes data at once."""
 
     done = True
+    asked = False
 
     def __init__(self) -> None:
         self.rest = b""

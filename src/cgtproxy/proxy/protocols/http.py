@@ -19,10 +19,15 @@ class HttpConnect:
         host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
         self._target = f"{host}:{endpoint.port}".encode("ascii")
         self._login = b64encode(f"{user}:{password}".encode()) if user else b""
-        self.done = False
+        self.done = self._started = False
         self.rest = b""
 
+    @property
+    def asked(self) -> bool:
+        return self._started and not self.rest and not self.done
+
     def start(self) -> bytes:
+        self._started, self.rest = True, b""
         lines = [b"CONNECT %b HTTP/1.1" % self._target, b"Host: %b" % self._target]
         if self._login:
             lines.append(b"Proxy-Authorization: Basic %b" % self._login)

@@ -122,7 +122,12 @@ class Socks5:
     def done(self) -> bool:
         return self._state is _State.DONE
 
+    @property
+    def asked(self) -> bool:
+        return self._state is _State.REPLY and not self.rest
+
     def start(self) -> bytes:
+        self._state, self.rest = _State.METHOD, b""
         methods = bytes((NO_AUTH, USER_PASSWORD)) if self._user else bytes((NO_AUTH,))
         return bytes((VERSION, len(methods))) + methods
 

@@ -10,7 +10,7 @@ from cgtproxy.proxy.dial import Dial, Dialer
 from cgtproxy.proxy.keepalive import keep_alive
 from cgtproxy.proxy.protocols.socks5 import ANYWHERE, ASSOCIATE, Endpoint, Socks5
 from cgtproxy.proxy.reactor import FAILED, READABLE
-from cgtproxy.proxy.sockets import AF_INET, AF_INET6, Socket, datagrams
+from cgtproxy.proxy.sockets import Socket, datagrams, numeric
 from cgtproxy.proxy.udp import icmp
 from cgtproxy.proxy.udp.sessions import Sessions
 from cgtproxy.proxy.upstream import Choice
@@ -93,8 +93,9 @@ class Association:
         # RFC 1928 does not say so, but servers that serve at all addresses tell none.
         host = self._control.getpeername()[0] if bound.host in _UNSPECIFIED else bound.host
         try:
-            self.relay = datagrams(AF_INET6 if ":" in host else AF_INET, self._sessions.mark)
-            self.relay.connect((host, bound.port))
+            family, address = numeric(host, bound.port)  # a name would be looked up, blocking
+            self.relay = datagrams(family, self._sessions.mark)
+            self.relay.connect(address)
         except OSError as error:
             self._sessions.no_socket(error)
             self._end()

@@ -13,7 +13,7 @@ from contextlib import suppress
 from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.dial import Dialer
 from cgtproxy.proxy.fakeip.names import FakeName
-from cgtproxy.proxy.protocols.socks5 import IPV4, IPV6, parse_datagram
+from cgtproxy.proxy.protocols.socks5 import DOMAIN, IPV4, IPV6, parse_datagram
 from cgtproxy.proxy.sockets import AF_INET, AF_INET6, Address
 from cgtproxy.proxy.udp.association import Association
 from cgtproxy.proxy.udp.sessions import Sessions
@@ -86,7 +86,7 @@ class SocksSession:
 
     def _reply(self, datagram: memoryview) -> None:
         parsed = parse_datagram(datagram)
-        if parsed is None:
+        if parsed is None or datagram[3] == DOMAIN:  # a name is no address to answer from
             return
         (host, port), begin = parsed
         if (":" in host) == (self.family == AF_INET6):

@@ -1,0 +1,83 @@
+"""Upstreams that do not get as far as a relay, or an association."""
+
+from __future__ import annotations
+
+import sys
+from socket import AF_INET
+
+import pytest
+
+import bed
+from bed import dns
+from bed.upstreams import PORT, Upstream
+from cgtproxy.proxy.dial import Dialer
+from cgtproxy.proxy.reactor import Deadlines, Reactor
+from cgtproxy.proxy.upstream import Target
+from kernel.test_named_upstreams import nameserver
+from kernel.test_proxy import config, start, tcp
+
+__all__ = ["nameserver", "start"]
+
+# Takes what it is asked for, and never says what has come of it.
+MUTE = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+kept = []
+while True:
+    kept.append(listener.accept()[0])
+    if kept[-1].recv(3)[:1] == b"\\5":
+        kept[-1].sendall(b"\\5\\0")
+"""
+
+
+def test_it_ends_once_even_if_its_time_is_up_while_it_gives_up():
+    reactor, ends = Reactor(), []
+    dialer = Dialer(reactor, Deadlines(reactor, 10), 1, {})
+    # connect(2) fails at once
+    dial = dialer.dial_directly([Target(AF_INET, ("255.255.255.255", 9))], ends.append)
+    dial.expire()
+    reactor.soon(lambda: reactor.soon(lambda: reactor.soon(reactor.stop)))
+    reactor.run()
+    assert ends == [dial]
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "http"])
+def test_no_answer_about_one_destination_makes_nothing_direct(cgroup, tmp_path, scheme):
+    """Else any destination could make itself, and others, be connected to directly."""
+    url = f"{scheme}://127.0.0.1:{PORT}"
+    keys = {"on-down": "direct", "health-check": 3600, "dns": {"upstream": "tcp://192.0.2.1"}}
+    text = config(url, workers={"count": 1, "connect-timeout": 1}, **keys)
+    mute = [sys.executable, "-c", MUTE, str(PORT)]
+    state = {"STATE_DIRECTORY": str(tmp_path)}
+    with Upstream(mute, cgroup("upstream")), bed.Daemon(text, env=state) as server:
+        app = cgroup("app")
+        assert dns.dig(app, "www.example", "TXT").status == "SERVFAIL"
+        for _ in range(2):
+            seen = bed.probe(app, *tcp(), timeout=10)
+            assert {outcome.by for outcome in seen.values()} == {"reset"}
+        server.wait_line(f"{url} failed: no answer in time")
+        assert "is down" not in server.output
+
+
+# Its datagrams are taken at an address that is none.
+NAMING = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+kept = []
+while True:
+    kept.append(listener.accept()[0])
+    if kept[-1].recv(3):
+        kept[-1].sendall(b"\\5\\0")
+        kept[-1].recv(100)
+        kept[-1].sendall(b"\\5\\0\\0\\3\\x0dproxy.example\\0\\x35")
+"""
+
+
+def test_no_worker_looks_a_name_up_that_an_upstream_has_for_itself(start, cgroup, nameserver):
+    naming = [sys.executable, "-c", NAMING, str(PORT)]
+    text = config(f"socks5://127.0.0.1:{PORT}", workers={"count": 1}, **{"health-check": 0})
+    with Upstream(naming, cgroup("upstream")), start(text) as server:
+        flow = next(flow for flow in bed.flows() if flow.protocol == "udp")
+        assert bed.probe(cgroup("app"), flow, timeout=1)[flow].by == "timeout"
+        server.wait_line("a datagram was lost, there is no socket")
+    assert "proxy.example" not in nameserver.output
