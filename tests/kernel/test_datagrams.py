@@ -131,6 +131,17 @@ def test_sessions_expire(start, cgroup):
         )
 
 
+def test_clients_that_get_nowhere_count_too(cgroup, tmp_path):
+    """What goes to an address without a name is refused, but the session has a socket by then."""
+    text = config(dns={}, workers={"count": 1, "connections": 2})
+    with bed.Daemon(text, env={"STATE_DIRECTORY": str(tmp_path)}) as server:
+        flow = bed.Flow("udp", "198.18.77.77", 80)
+        app = cgroup("app")
+        for _ in range(3):
+            bed.probe(app, flow, timeout=1)
+        server.wait_line("no more UDP sessions for now: 2 are open")
+
+
 def test_a_datagram_to_the_port_itself_is_refused(start, cgroup):
     with start(config()) as server:
         flow = bed.Flow("udp", bed.HOST4, 10005)

@@ -50,6 +50,8 @@ class DatagramListener:
                 session.forward(control[0][2], sessions.view[:count])
 
     def _open(self, client: Address) -> Session | None:
+        if not self._sessions.admit_client():
+            return None
         try:
             return self._open_session(self._family, client)
         except OSError as error:

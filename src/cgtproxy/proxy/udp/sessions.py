@@ -59,11 +59,20 @@ class Sessions:
 
     def admit(self) -> bool:
         """Whether there may be one more way; then it counts."""
-        if self.count >= self._limit:
-            wrong = "no more UDP sessions for now"
-            self.throttle.warning(wrong, f"{self.count} are open (workers.connections)")
+        if self._is_full(self.count):
             return False
         self.count += 1
+        return True
+
+    def admit_client(self) -> bool:
+        """Whether there may be one more session, which has a socket even if it gets no way."""
+        return not self._is_full(sum(map(len, self._tables)))
+
+    def _is_full(self, count: int) -> bool:
+        if count < self._limit:
+            return False
+        wrong = "no more UDP sessions for now"
+        self.throttle.warning(wrong, f"{count} are open (workers.connections)")
         return True
 
     def sweep_later(self) -> None:
