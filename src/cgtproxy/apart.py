@@ -16,7 +16,12 @@ T = TypeVar("T")
 def apart(function: Callable[[], T]) -> T:
     """What `function` returns, or the CgtproxyError that it raises; both must be picklable."""
     reader, writer = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        os.close(reader)
+        os.close(writer)
+        raise CgtproxyError(f"there can be no more processes: {error.strerror}") from error
     if not pid:
         code = 1
         try:

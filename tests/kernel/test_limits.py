@@ -62,6 +62,14 @@ def test_no_more_processes(start, cgroup):
         assert {outcome.by for outcome in bed.probe(app, *tcp()).values()} == {"origin"}
 
 
+def test_a_reload_without_another_process(start, cgroup):
+    with start(config(workers={"count": 1}), wrapper=bed.NET_ADMIN_ONLY) as server:
+        limit(server, "--nproc=1:")
+        server.reload()
+        server.wait_line("not reloaded, .*: there can be no more processes")
+        assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {"origin"}
+
+
 PIPES = """
 import fcntl, os, signal
 held = []

@@ -179,7 +179,7 @@ class Supervisor:
             log.info("no TPROXY has an upstream any more")
             self._loop.stop()
             return
-        except CgtproxyError as error:
+        except (CgtproxyError, OSError) as error:
             self._keep(error)
         else:
             self._prepare(watcher, partial(self._apply, config, watcher))
@@ -187,7 +187,7 @@ class Supervisor:
     def _apply(self, config: Config, watcher: Watcher) -> None:
         try:
             self._listen(config)
-        except CgtproxyError as error:
+        except (CgtproxyError, OSError) as error:
             watcher[1].stop()
             self._keep(error)
             return
@@ -195,7 +195,7 @@ class Supervisor:
         log.info("reloaded: %s", self._status())
         self._notifier.ready(self._status())
 
-    def _keep(self, error: CgtproxyError) -> None:
+    def _keep(self, error: Exception) -> None:
         log.error("not reloaded, the old configuration stays in force: %s", error)
         self._notifier.ready(self._status())
 
