@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from cgtproxy.config.model import Config, Upstream
@@ -26,8 +26,9 @@ log = logging.getLogger("cgtproxy")
 class Targets:
     """`found` has the addresses of each upstream; none for a name that nobody knows now.
 
-    `known` are addresses from before. When all those of a name have changed, `found` stays as it
-    is, and `on_moved` is called. After stop() nothing more happens.
+    `known` are addresses from before. When all those of a name have changed, and the upstream does
+    not `work` by the old ones any more, `found` stays as it is, and `on_moved` is called: many
+    names tell other addresses each time. After stop() nothing more happens.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Targets:
         config: Config,
         reactor: Reactor,
         known: Mapping[Upstream, Sequence[Target]],
+        works: Callable[[Upstream], bool],
         on_moved: Callback,
     ) -> None:
         self.found: dict[Upstream, Sequence[Target]] = {}
@@ -47,6 +49,7 @@ class Targets:
         self._reactor = reactor
         self._stub = Stub(reactor, _servers, config.limits.mark, system.hosts)
         self._pools = [Ranges(pool) for pool in config.pools]
+        self._works = works
         self._on_moved = on_moved
         self._then: Callback | None = None
         self._missing = set(self._names)
@@ -96,10 +99,13 @@ class Targets:
             self._missing.discard(upstream)
             if not self._missing:
                 self._begin()
-        # Many names tell some of their addresses, others each time.
-        elif found and set(found).isdisjoint(self.found[upstream]):
+        elif found and self._is_gone(upstream, found):
             log.info("%s has other addresses now", upstream)
             self._on_moved()
+
+    def _is_gone(self, upstream: Upstream, found: Sequence[Target]) -> bool:
+        before = self.found[upstream]
+        return set(found).isdisjoint(before) and not (before and self._works(upstream))
 
     def _is_made_up(self, address: str) -> bool:
         """Then it stands for the name itself, and nobody is there."""
