@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
+from socket import AF_INET6, inet_ntop
 
 import pytest
 from hypothesis import given
@@ -19,7 +21,10 @@ from cgtproxy.proxy.protocols.socks5 import (
     udp_header,
 )
 
-HOSTS = st.ip_addresses().map(str) | st.from_regex(r"[a-z][a-z0-9.-]{0,254}", fullmatch=True)
+ADDRESSES = st.ip_addresses(v=4).map(str) | st.binary(min_size=16, max_size=16).map(
+    partial(inet_ntop, AF_INET6)
+)
+HOSTS = ADDRESSES | st.from_regex(r"[a-z][a-z0-9.-]{0,254}", fullmatch=True)
 ENDPOINTS = st.builds(Endpoint, HOSTS, st.integers(0, 65535))
 OK4 = bytes((5, 0, 0, 1, 127, 0, 0, 1, 0, 80))
 
