@@ -18,7 +18,7 @@ from kernel.test_proxy import config, start, tcp
 
 __all__ = ["nameserver", "start"]
 
-# Takes what it is asked for, and never says what has come of it.
+# Takes what it is asked for and never says what has come of it; but it carries no UDP.
 MUTE = """
 import socket, sys
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
@@ -27,6 +27,8 @@ while True:
     kept.append(listener.accept()[0])
     if kept[-1].recv(3)[:1] == b"\\5":
         kept[-1].sendall(b"\\5\\0")
+        if kept[-1].recv(100)[1:2] == b"\\3":
+            kept.pop().close()
 """
 
 
@@ -57,6 +59,21 @@ def test_no_answer_about_one_destination_makes_nothing_direct(cgroup, tmp_path, 
             assert {outcome.by for outcome in seen.values()} == {"reset"}
         server.wait_line(f"{url} failed: no answer in time")
         assert "is down" not in server.output
+
+
+def test_datagrams_that_an_upstream_does_not_carry_make_nothing_direct(start, cgroup):
+    keys = {"on-down": "direct", "health-check": 3600}
+    text = config(f"socks5://127.0.0.1:{PORT}", workers={"count": 1, "connect-timeout": 1}, **keys)
+    mute = [sys.executable, "-c", MUTE, str(PORT)]
+    with Upstream(mute, cgroup("upstream")), start(text) as server:
+        app = cgroup("app")
+        for _ in range(2):
+            seen = bed.probe(app, *bed.flows(), timeout=5)
+            assert {(flow.protocol, outcome.by) for flow, outcome in seen.items()} == {
+                ("tcp", "reset"),
+                ("udp", "timeout"),
+            }
+            server.wait_line("carries no UDP: it closed the connection")
 
 
 # Its datagrams are taken at an address that is none.

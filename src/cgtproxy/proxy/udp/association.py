@@ -81,7 +81,8 @@ class Association:
             self._sessions.no_socket(dial.exhausted)
             self._end()
         else:
-            if not dial.refused:
+            # ssh(1) closes the connection instead of saying that it carries none.
+            if not (dial.refused or dial.unanswered):
                 self._choice.failed(dial.upstream)
             self._sessions.throttle.warning(f"{dial.upstream} carries no UDP", dial.failure)
             self._sessions.reactor.soon(self._associate)
