@@ -77,3 +77,13 @@ def test_any_bytes_are_an_answer_or_an_error(data: bytes, cuts: list[int]) -> No
     except (HandshakeError, RefusedError):
         return
     assert machine.done or len(machine.rest) < LONGEST
+
+
+def test_it_begins_anew_with_another_connection() -> None:
+    machine = HttpConnect(Endpoint("h", 1))
+    assert not machine.asked
+    for _ in range(2):
+        assert machine.start().startswith(b"CONNECT h:1 ")
+        assert machine.asked
+        machine.receive(b"HTTP/")
+        assert not machine.asked

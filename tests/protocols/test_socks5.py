@@ -126,3 +126,14 @@ def test_any_datagram_is_parsed_or_ignored(data: bytes) -> None:
 def test_part_of_an_endpoint_is_none(endpoint: Endpoint, length: int) -> None:
     whole = encode(endpoint)
     assert decode(whole[: min(length, len(whole) - 1)]) is None
+
+
+def test_it_begins_anew_with_another_connection() -> None:
+    machine = Socks5(Endpoint("a.test", 80))
+    for _ in range(2):
+        assert machine.start() == b"\x05\x01\x00"
+        assert not machine.asked
+        assert machine.receive(b"\x05\x00") == b"\x05\x01\x00" + encode(Endpoint("a.test", 80))
+        assert machine.asked
+        machine.receive(b"\x05")
+        assert not machine.asked
