@@ -143,8 +143,18 @@ class Answers:
         addresses = {A: names.ranges.address(place)}
         if self._ipv6:
             addresses[AAAA] = names.ranges.address6(place)
-        made = reply(data, query, NOERROR, *self._records(query.kind, addresses))
-        return self._keep(data, made, query.name, place)
+        if query.kind == ANY:
+            return reply(data, query, NOERROR, *self._records(ANY, addresses))
+        made = {kind: self._answer_kind(data, query, kind, place, addresses) for kind in (A, AAAA)}
+        return made[query.kind]
+
+    def _answer_kind(
+        self, data: bytes, query: Query, kind: int, place: int, addresses: dict[int, bytes]
+    ) -> bytes:
+        """Also for the kind that is not asked for yet: programs ask for both."""
+        asked = data[: query.end - 4] + kind.to_bytes(2, "big") + data[query.end - 2 :]
+        made = reply(asked, query, NOERROR, *self._records(kind, addresses))
+        return self._keep(asked, made, query.name, place)
 
     def _records(self, asked: int, addresses: dict[int, bytes]) -> list[bytes]:
         return [
