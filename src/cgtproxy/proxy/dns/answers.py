@@ -36,6 +36,7 @@ from cgtproxy.proxy.protocols.dns_server import (
     opcode,
     parse_query,
     record,
+    record_head,
     reply,
     truncate,
 )
@@ -90,6 +91,7 @@ class Answers:
     def __init__(self, dns: Dns, names: Names | None, ipv6: bool) -> None:
         self._names = names
         self._ttl = dns.ttl
+        self._heads = {kind: record_head(kind, dns.ttl, len(_LOOPBACK[kind])) for kind in (A, AAAA)}
         self._ipv6 = ipv6
         patterns = [translate(pattern.lower()) for pattern in dns.exclude]
         self._excluded = re.compile("|".join(patterns) or r"(?!)").match
@@ -121,7 +123,8 @@ class Answers:
     def _decide(self, data: bytes, query: Query) -> bytes | Forward:
         name, kind = query.name, query.kind
         if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, section 6.3
-            return reply(data, query, NOERROR, *self._records(kind, _LOOPBACK))
+            loopback = (head + _LOOPBACK[k] for k, head in self._heads.items() if kind in (k, ANY))
+            return reply(data, query, NOERROR, *loopback)
         names = self._names
         if names and kind == PTR and (address := address_of_pointer(name)):
             place = names.ranges.place_of(address)
@@ -140,28 +143,19 @@ class Answers:
         place = names.place_of(query.name)
         if place is None:
             return reply(data, query, SERVFAIL)
-        addresses = {A: names.ranges.address(place)}
+        records = {A: [self._heads[A] + names.ranges.address(place)], AAAA: []}
         if self._ipv6:
-            addresses[AAAA] = names.ranges.address6(place)
+            records[AAAA].append(self._heads[AAAA] + names.ranges.address6(place))
         if query.kind == ANY:
-            return reply(data, query, NOERROR, *self._records(ANY, addresses))
-        made = {kind: self._answer_kind(data, query, kind, place, addresses) for kind in (A, AAAA)}
-        return made[query.kind]
-
-    def _answer_kind(
-        self, data: bytes, query: Query, kind: int, place: int, addresses: dict[int, bytes]
-    ) -> bytes:
-        """Also for the kind that is not asked for yet: programs ask for both."""
-        asked = data[: query.end - 4] + kind.to_bytes(2, "big") + data[query.end - 2 :]
-        made = reply(asked, query, NOERROR, *self._records(kind, addresses))
-        return self._keep(asked, made, query.name, place)
-
-    def _records(self, asked: int, addresses: dict[int, bytes]) -> list[bytes]:
-        return [
-            record(kind, self._ttl, address)
-            for kind, address in addresses.items()
-            if asked in (kind, ANY)
-        ]
+            return reply(data, query, NOERROR, *records[A], *records[AAAA])
+        # Programs ask for both kinds, so the other answer is kept, too.
+        before, after = data[: query.end - 4], data[query.end - 2 :]
+        replies = {}
+        for kind, made in records.items():
+            asked = b"%b\0%c%b" % (before, kind, after)
+            replies[kind] = reply(asked, query, NOERROR, *made)
+            self._keep(asked, replies[kind], query.name, place)
+        return replies[query.kind]
 
     def _pointer(self, data: bytes, query: Query, name: str) -> bytes:
         if not name:

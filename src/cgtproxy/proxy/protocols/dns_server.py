@@ -126,7 +126,12 @@ def address_of_pointer(name: str) -> bytes | None:
 
 def record(kind: int, ttl: int, data: bytes) -> bytes:
     """A record of the name that is asked for: the question is at the same place in each message."""
-    return b"\xc0\x0c" + RECORD.pack(kind, IN, ttl, len(data)) + data
+    return record_head(kind, ttl, len(data)) + data
+
+
+def record_head(kind: int, ttl: int, size: int) -> bytes:
+    """What precedes its data."""
+    return b"\xc0\x0c" + RECORD.pack(kind, IN, ttl, size)
 
 
 def reply(data: bytes, query: Query, rcode: int = NOERROR, *records: bytes) -> bytes:
