@@ -122,3 +122,25 @@ def test_the_servers_own_mark() -> None:
     assert parse(HEAD + tproxy, "f").config.own_mark is None
     assert parse(HEAD + tproxy + "workers: {}\n", "f").config.own_mark == 713
     assert parse(HEAD + tproxy[:-2] + ", upstream: direct://}", "f").config.own_mark == 713
+
+
+@pytest.mark.parametrize(
+    ("upstream", "fault"),
+    [
+        ("upstream: 'direct://', ", r"b\.port: 7 is the port of tproxies\.a on line 5 too"),
+        ("", ""),  # the server of `a` has the traffic of both
+    ],
+)
+def test_two_servers_on_one_port(upstream, fault):
+    text = f"""version: 1
+cgroup-root: AUTO
+route-table: 300
+tproxies:
+  a: {{port: 7, mark: 1, upstream: 'drop://'}}
+  b: {{{upstream}port: 7, mark: 2}}
+"""
+    if not fault:
+        parse(text, "f")
+        return
+    with pytest.raises(ConfigError, match=fault):
+        parse(text, "f")

@@ -16,7 +16,7 @@ _LOOPBACK6 = IPv6Network("::1/128")
 
 
 def check_references(root: Value, report: Report) -> None:
-    """Report marks used twice, rules that name no TPROXY, DNS servers at odds.
+    """Report marks and ports used twice, rules that name no TPROXY, DNS servers at odds.
 
     Values at fault are passed over.
     """
@@ -30,6 +30,7 @@ def check_references(root: Value, report: Report) -> None:
                 report.add(mark.place, wrong, "must be different for each TPROXY")
 
     check_dns(tproxies, report)
+    _check_served_ports(tproxies, report)
     _check_own_mark(root, marks, report)
     for rule in root.data["rules"].data if "rules" in root.data else []:
         name = rule.data.get("tproxy") if rule.data else None
@@ -38,6 +39,19 @@ def check_references(root: Value, report: Report) -> None:
             known = ", ".join(show(known) for known in list(tproxies)[:10]) or "none is given"
             wrong = f"no TPROXY has the name {show(name.data)}{near}"
             report.add(name.place, wrong, f"must be one of tproxies ({known})")
+
+
+def _check_served_ports(tproxies: dict[str, Value], report: Report) -> None:
+    """By the port the built-in server knows for which TPROXY a connection is."""
+    first: dict[int, Place] = {}
+    for tproxy in tproxies.values():
+        port = tproxy.data.get("port")
+        if port and "upstream" in tproxy.data:
+            other = first.setdefault(port.data, tproxy.place)
+            if other is not tproxy.place:
+                wrong = f"{port.data} is the port of {other.path} on line {other.line} too"
+                hint = "must be different for each TPROXY that has an upstream"
+                report.add(port.place, wrong, hint)
 
 
 def _check_own_mark(root: Value, marks: dict[int, Place], report: Report) -> None:
