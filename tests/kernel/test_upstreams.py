@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -168,3 +169,17 @@ def test_a_socks_server_without_udp_is_told_of(start, cgroup):
         seen = bed.paths(cgroup("app"), timeout=1)
         assert seen == {**bed.everywhere("origin"), "udp4": "timeout", "udp6": "timeout"}
         server.wait_line("carries no UDP: command not supported")
+
+
+def test_workers_have_none_of_the_checks_connections(start):
+    """Else the upstream would see them open as long as the workers live."""
+    with socket.create_server(("127.0.0.1", PORT)) as silent:
+        text = config(f"socks5://{ADDRESS}", workers={"count": 2, "connect-timeout": 2})
+        with start(text) as server:
+            connection, _ = silent.accept()
+            server.reload()
+            server.wait_line("reloaded: 2 workers")
+            with connection:
+                connection.settimeout(10)
+                assert connection.recv(3) == b"\5\1\0"
+                assert connection.recv(1) == b""

@@ -60,6 +60,7 @@ class Checker:
 
     def _checked(self, dial: Dial) -> None:
         if dial.sock:
+            self._reactor.drop(dial.sock.fileno())
             dial.sock.close()
         if self._stopped:
             return

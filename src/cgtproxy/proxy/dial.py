@@ -230,7 +230,7 @@ class Dial:
         self.failure = why
         self.unanswered |= self.handshake.asked
         if self.sock:
-            self._dialer.reactor.forget(self.sock.fileno())
+            self._dialer.reactor.drop(self.sock.fileno())
             self.sock.close()
             self.sock = None
         self._connected = self.hung_up = False

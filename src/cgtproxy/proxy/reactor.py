@@ -9,6 +9,8 @@ handler and used again by another would get the events that the kernel reported 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -48,6 +50,22 @@ class Reactor(Loop):
     def forget(self, fd: int) -> None:
         """Before a registered descriptor is closed, which takes it out of epoll."""
         self.handlers.pop(fd, None)
+
+    def drop(self, fd: int) -> None:
+        """As forget(), where another process may have the descriptor, too: then closing it does
+        not take it out of epoll (epoll(7), question 6)."""
+        self.forget(fd)
+        with contextlib.suppress(OSError):
+            self._epoll.unregister(fd)
+
+    def leave(self) -> None:
+        """In another process, which is to have none of our connections. Their descriptors stay
+        taken, as objects have them."""
+        null = os.open(os.devnull, os.O_RDONLY)
+        for fd in self.handlers:
+            os.dup2(null, fd, inheritable=False)
+        os.close(null)
+        self._epoll.close()
 
     def soon(self, callback: Callback) -> None:
         """Call back after the events that are being handled, and before waiting for others."""

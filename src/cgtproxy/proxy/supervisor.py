@@ -130,6 +130,7 @@ class Supervisor:
 
     def _be_worker(self, number: int) -> None:
         os.close(self._alive[1])
+        self._loop.leave()
         assert self._checker
         inlets = self._inlets.of(self._config, number)
         resolvers = self._resolver.addresses(self._config)
@@ -143,6 +144,7 @@ class Supervisor:
         from cgtproxy.proxy.dns.process import Resolver  # asyncio takes memory, here alone
 
         os.close(self._alive[1])
+        self._loop.leave()
         self._inlets.leave()
         assert self._checker
         tune()
@@ -190,6 +192,9 @@ class Supervisor:
         except (CgtproxyError, OSError) as error:
             watcher[1].stop()
             self._keep(error)
+            if not self._checker:  # the first names were still being looked up
+                watcher = self._watcher(self._config)
+                self._prepare(watcher, partial(self._begin, watcher))
             return
         self._renew(watcher)
         log.info("reloaded: %s", self._status())
@@ -197,7 +202,8 @@ class Supervisor:
 
     def _keep(self, error: Exception) -> None:
         log.error("not reloaded, the old configuration stays in force: %s", error)
-        self._notifier.ready(self._status())
+        if self._checker:
+            self._notifier.ready(self._status())
 
     def _moved(self) -> None:
         """An upstream's name has other addresses."""

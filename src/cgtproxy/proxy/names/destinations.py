@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from cgtproxy.proxy.fakeip.names import FakeName, FakeNames, Leases
 from cgtproxy.proxy.names.stub import Stub
-from cgtproxy.proxy.sockets import Address, show
+from cgtproxy.proxy.sockets import Address, is_loopback, show
 from cgtproxy.proxy.targets import numeric_targets
 from cgtproxy.proxy.throttle import Throttle
 from cgtproxy.proxy.upstream import Target
@@ -28,7 +28,8 @@ class Destinations:
         """Call `found` once, later, with what the name really stands for, `family` first."""
 
         def looked_up(addresses: list[str]) -> None:
-            real = [address for address in addresses if not self.find(address)]
+            # Nor loopback: a name from elsewhere must not lead to this computer's own services.
+            real = [a for a in addresses if not (self.find(a) or is_loopback(a))]
             targets = numeric_targets(real, port)
             found(sorted(targets, key=lambda target: target.family != family))
 

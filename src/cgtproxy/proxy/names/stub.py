@@ -222,7 +222,7 @@ class _Exchange:
 
     def close(self) -> None:
         if self._sock:
-            self._reactor.forget(self._sock.fileno())
+            self._reactor.drop(self._sock.fileno())
             self._sock.close()
             self._sock = None
 

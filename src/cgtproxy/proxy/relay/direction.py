@@ -112,14 +112,15 @@ class Direction:
     def _drain(self) -> bool:
         """Whether the pipe is empty now."""
         assert self.pipe
-        try:
-            self.piped -= os.splice(self.pipe.reader, self.sink_fd, self.piped, flags=_SPLICE)
-        except BlockingIOError:
-            return False
-        except OSError:
-            self.abort()
-            return False
-        return not self.piped
+        while self.piped:  # not all at once does not mean that there is no more room
+            try:
+                self.piped -= os.splice(self.pipe.reader, self.sink_fd, self.piped, flags=_SPLICE)
+            except BlockingIOError:
+                return False
+            except OSError:
+                self.abort()
+                return False
+        return True
 
     def _copy(self) -> None:
         relays = self.relays

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.dial import Dial, Dialer
@@ -76,7 +77,8 @@ class Association:
             self._control = dial.sock
             keep_alive(dial.sock)
             bound = handshake.bound
-            self._sessions.reactor.soon(lambda: self._connect(bound))
+            then = self._end if dial.hung_up else partial(self._connect, bound)
+            self._sessions.reactor.soon(then)
         elif dial.exhausted:
             self._sessions.no_socket(dial.exhausted)
             self._end()
