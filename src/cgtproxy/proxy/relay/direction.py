@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COPY = 1 << 16  # bytes
 _WORTH_SPLICING = COPY // 4
-_ROUNDS = 8  # of up to 1 MiB, before others get their turn
+_ROUNDS = 2  # of up to 1 MiB, before others get their turn
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 _SPLICE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
