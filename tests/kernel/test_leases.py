@@ -8,6 +8,7 @@ from select import select
 
 import pytest
 
+import bed
 from cgtproxy.config.model import FakePool, Server, Upstream, Workers
 from cgtproxy.proxy.dial import Dialer
 from cgtproxy.proxy.direct import Direct
@@ -42,7 +43,7 @@ class World:
         self.slots.touch(PLACE)
         self.throttle = Throttle()
         limits = Workers()
-        stub = Stub(self.reactor, list, limits.mark, {NAME: ["127.0.0.1"]}.get)
+        stub = Stub(self.reactor, list, limits.mark, {NAME: [bed.HOST4]}.get)
         names = FakeNames([self.slots])
         self.destinations = Destinations(names, Leases(self.reactor), stub, self.throttle)
         self.relays = Relays(self.reactor, limits)
@@ -93,7 +94,7 @@ def tcp_pair():
 
 
 def test_a_connection(world):
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server((bed.HOST4, 0)) as server:
         near, client = tcp_pair()
         world.opener.open(client, socket.AF_INET, (HOST, server.getsockname()[1]))
         world.run_until(lambda: world.relays.open)
@@ -110,7 +111,7 @@ def test_a_connection(world):
 
 
 def test_a_connection_that_is_refused(world):
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server((bed.HOST4, 0)) as server:
         port = server.getsockname()[1]
     near, client = tcp_pair()
     world.opener.open(client, socket.AF_INET, (HOST, port))
