@@ -37,6 +37,7 @@ NETWORKS = st.one_of(
     st.tuples(st.ip_addresses(v=4), st.integers(0, 32)).map(lambda pair: "{}/{}".format(*pair)),
     st.tuples(st.ip_addresses(v=6), st.integers(0, 128)).map(lambda pair: "{}/{}".format(*pair)),
 )
+PORTS = st.integers(1, 19999) | st.integers(30000, 65535)
 MARKS = st.integers(1, U32).filter(lambda mark: mark != DEFAULT_WORKERS.mark)
 MONITORS = st.sampled_from(["inotify", "dbus", "both"])
 
@@ -78,10 +79,11 @@ def documents(draw: st.DrawFn) -> tuple[dict[str, Any], Config]:
     bypass = draw(st.lists(NETWORKS, max_size=5))
     marks = draw(st.lists(MARKS, unique=True, max_size=4))
     names = draw(st.lists(NAMES, unique=True, min_size=len(marks), max_size=len(marks)))
-    ports = st.integers(1, 19999) | st.integers(30000, 65535)
+    size = len(marks)
+    ports = draw(st.lists(PORTS, unique=True, min_size=size, max_size=size))
     tproxies = {
-        name: {"port": draw(ports), "mark": mark} | draw(OPTIONS)
-        for name, mark in zip(names, marks, strict=True)
+        name: {"port": port, "mark": mark} | draw(OPTIONS)
+        for name, port, mark in zip(names, ports, marks, strict=True)
     }
     pools = draw(st.sampled_from(POOLS))
     for number, tproxy in enumerate(tproxies.values()):
