@@ -229,8 +229,10 @@ def test_a_catch_all_rule(start, names, cgroup):
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_name_does_not_lead_to_this_computers_own_services(start, names, cgroup, kind):
     names.tell("rebound.example", "127.0.0.1", "::1")
-    with bed.Responder("local", PORT, cgroup=cgroup("local")), start():
-        (answer,) = ask(cgroup("app"), kind, 4, "rebound.example")
+    with bed.Responder("local", PORT, cgroup=cgroup("local")), start() as daemon:
+        app = cgroup("app")
+        daemon.wait_line("/app: tproxy")
+        (answer,) = ask(app, kind, 4, "rebound.example")
         assert is_made_up(answer[1])
         assert "local" not in answer
         assert answer[3] in (REFUSED[kind], "TimeoutError")
