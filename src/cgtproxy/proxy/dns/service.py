@@ -11,7 +11,6 @@ from typing import Any
 from cgtproxy.proxy.dns.answers import Answers, Forward
 from cgtproxy.proxy.dns.batches import BATCH, SIZE, Batches, Envelope
 from cgtproxy.proxy.dns.forward import Forwarder
-from cgtproxy.proxy.sockets import BACKLOG
 from cgtproxy.proxy.throttle import Throttle
 
 MOST_CONNECTIONS = 500
@@ -47,7 +46,7 @@ class Service:
         self._loop.add_reader(sock, self._receive, sock)
 
     async def serve_streams(self, sock: socket.socket) -> None:
-        await asyncio.start_server(self._converse, sock=sock, limit=_READ_AHEAD, backlog=BACKLOG)
+        await asyncio.start_server(self._converse, sock=sock, limit=_READ_AHEAD)
 
     def stop(self) -> None:
         """Leave further datagrams to whoever serves the sockets next."""
