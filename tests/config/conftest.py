@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from cgtproxy.config.faults import ConfigError
 from cgtproxy.config.parser import parse
-
-Faults = Callable[[str], list[str]]
+from config.texts import Faults
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import pytest
 from cgtproxy.config.model import DIRECT, DROP, Config, DnsHijack, Rule, Target, Tproxy
 from cgtproxy.config.parser import parse
 from cgtproxy.config.source import BUILTIN
-
-HEAD = "version: 1\ncgroup-root: AUTO\nroute-table: 300\n"
+from config.texts import HEAD
 
 
 def config(text: str) -> Config:

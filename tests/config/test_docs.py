@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,13 +12,12 @@ import pytest
 from cgtproxy.config.keys import FILE
 from cgtproxy.config.parser import parse
 from cgtproxy.config.tables import Key, Table
+from config.texts import HEAD, LOOPBACK, Faults
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = files("cgtproxy.config").joinpath("example.yaml").read_text()
 GUIDE = (ROOT / "docs/configuration.md").read_text()
 MANUAL = (ROOT / "man/cgtproxy.yaml.5").read_text()
-Faults = Callable[[str], list[str]]
-HEAD = 'version: 1\ncgroup-root: AUTO\nroute-table: 300\nbypass: [127.0.0.0/8, "::1"]\n'
 
 
 def keys(table: Table) -> Iterator[tuple[str, Key]]:
@@ -85,13 +84,13 @@ def test_the_example_names_its_schema_first() -> None:
 
 @pytest.mark.parametrize("block", re.findall(r"^```yaml\n(.*?)^```", GUIDE, re.M | re.S))
 def test_the_blocks_of_the_guide_are_valid(block: str) -> None:
-    parsed = parse(block if block.startswith("version") else HEAD + block, "guide")
+    parsed = parse(block if block.startswith("version") else HEAD + LOOPBACK + block, "guide")
     assert parsed.warnings == ()
 
 
 def test_the_faults_that_the_guide_shows_are_real(faults: Faults) -> None:
     lines = re.findall(r"^/etc/cgtproxy/config.yaml:.*?: (.*)$", GUIDE, re.MULTILINE)
-    text = HEAD + "tproxies:\n  mihomo: {port: 1, mark: 1, no-upd: true}\n"
+    text = HEAD + LOOPBACK + "tproxies:\n  mihomo: {port: 1, mark: 1, no-upd: true}\n"
     shown = faults(text + "rules:\n  - {match: a, tproxy: mihom}\n")
     assert lines == [fault.split(": ", 1)[1] for fault in shown]
 

@@ -13,8 +13,8 @@ from cgtproxy.config.faults import ConfigError
 from cgtproxy.config.model import Server, Upstream, Workers
 from cgtproxy.config.parser import parse
 from cgtproxy.config.url import parse_upstream
+from config.texts import HEAD
 
-HEAD = "version: 1\ncgroup-root: AUTO\nroute-table: 300\n"
 SECRET = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60)
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-LOOPBACK = 'bypass: [127.0.0.0/8, "::1"]\n'
-HEAD = "version: 1\ncgroup-root: AUTO\nroute-table: 300\n"
+from config.texts import HEAD, LOOPBACK, Faults
+
 MOVE = "move it before that rule, or remove it"
-Faults = Callable[[str], list[str]]
 
 
 def rules(*patterns: str) -> str:

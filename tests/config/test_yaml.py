@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import yaml
 
 from cgtproxy.config.parser import parse
-
-HEAD = "version: 1\ncgroup-root: AUTO\nroute-table: 300\n"
-Faults = Callable[[str], list[str]]
+from config.texts import HEAD, Faults
 
 
 @pytest.fixture(params=["libyaml", "python"], autouse=True)
