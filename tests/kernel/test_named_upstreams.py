@@ -72,20 +72,23 @@ def test_a_name_that_is_found_later_and_moves(start, cgroup, nameserver):
         bed.wait_until(lambda: ways(later) == {"origin"}, "the way through it")
 
 
-def test_another_address_counts_only_when_the_old_one_fails(start, cgroup, nameserver):
+@pytest.mark.parametrize("interval", [0, 1])
+def test_another_address_counts_only_when_the_old_one_fails(start, cgroup, nameserver, interval):
     """A name that tells another one each time must not bring new workers each time."""
     nameserver.tell("proxy.example", "127.0.0.1")
     with (
         upstreams.microsocks(cgroup("upstream")) as upstream,
-        start(config(URL, **{"health-check": 1})) as server,
+        start(config(URL, **{"health-check": interval})) as server,
     ):
         nameserver.tell("proxy.example", "127.0.0.9")
         for _ in range(2):  # when it is asked again, what it said before has been heard
             known = len(nameserver.lines)
             nameserver.wait_line("^proxy.example AAAA$", since=known, timeout=30)
         assert "has other addresses now" not in server.output
-        assert ways(cgroup("app")) == {"origin"}
+        app = cgroup("app")
+        assert ways(app) == {"origin"}
         upstream.stop()
+        assert ways(app) == {"reset"}
         server.wait_line("proxy.example:1080 has other addresses now", timeout=30)
 
 

@@ -34,7 +34,7 @@ class Checker:
         self._health = health
         self._stopped = False
         self._intervals = _intervals(config)
-        self._names = Targets(config, reactor, known, self._works, on_moved)
+        self._names = Targets(config, reactor, known, health.is_up, on_moved)
         self.targets: Mapping[Upstream, Sequence[Target]] = self._names.found
         deadlines = Deadlines(reactor, config.limits.connect_timeout)
         self._dialer = Dialer(reactor, deadlines, config.limits.mark, self.targets)
@@ -50,9 +50,6 @@ class Checker:
     def stop(self) -> None:
         self._stopped = True
         self._names.stop()
-
-    def _works(self, upstream: Upstream) -> bool:
-        return upstream in self._intervals and self._health.is_up(upstream)
 
     def _check(self, upstream: Upstream) -> None:
         if not self._stopped:

@@ -66,7 +66,10 @@ def _with_secret(upstream: Upstream) -> Upstream:
 
 
 class Health:
-    """One byte for each upstream in memory that all processes of the server share."""
+    """One byte for each upstream in memory that all processes of the server share.
+
+    One that is not checked stays down once a connection by it has failed.
+    """
 
     def __init__(self, upstreams: Iterable[Upstream]) -> None:
         self._places: Mapping[Upstream, int] = {u: n for n, u in enumerate(upstreams)}
@@ -99,12 +102,12 @@ class Choice:
         if self._server.select == "round-robin":
             self._turn = (self._turn + 1) % len(upstreams)
             upstreams = upstreams[self._turn :] + upstreams[: self._turn]
-        up = [upstream for upstream in upstreams if self._health.is_up(upstream)]
+        checked = self._server.health_check  # else nothing would tell that one works again
+        up = [upstream for upstream in upstreams if not checked or self._health.is_up(upstream)]
         if self._server.on_down == "direct":
             return [*up, DIRECT]
         return up or upstreams  # the checks may be late, and nothing is leaked by trying
 
     def failed(self, upstream: Upstream) -> None:
         """Spare others the attempt, until the next check."""
-        if self._server.health_check:
-            self._health.tell(upstream, up=False)
+        self._health.tell(upstream, up=False)
