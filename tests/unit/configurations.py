@@ -34,6 +34,11 @@ class Decided:
         return (0, self.targets[path]) if path in self.targets else (None, inherited)
 
 
+def server_of(pool: FakePool | None) -> Server:
+    """One that makes up the addresses of this pool, if any."""
+    return Server((Upstream("drop"),), dns=Dns((), pool=pool))
+
+
 def configurations() -> st.SearchStrategy[Config]:
     return documents().map(lambda pair: pair[1])
 
@@ -46,8 +51,11 @@ HIJACKS = st.builds(
     tcp=st.booleans(),
     loopback=st.booleans(),
 )
-POOL = FakePool(IPv4Network("203.0.113.0/29"), IPv6Network("2001:db8:1::/64"))
-SERVERS = [Server((Upstream("drop"),), dns=Dns((), pool=pool)) for pool in (None, FakePool(), POOL)]
+POOLS = [
+    None,
+    FakePool(),
+    FakePool(IPv4Network("203.0.113.0/29"), IPv6Network("2001:db8:1::/64")),
+]
 BYPASSES = [
     ["127.0.0.0/8", "::1/128"],
     ["127.0.0.0/8", "::1/128", "192.0.2.0/24", "2001:db8::/32"],
@@ -71,7 +79,7 @@ def crowded(draw: st.DrawFn) -> Config:
                 no_udp=st.booleans(),
                 no_ipv6=st.booleans(),
                 dns_hijack=st.none() | HIJACKS,
-                server=st.none() | st.sampled_from(SERVERS),
+                server=st.none() | st.sampled_from(POOLS).map(server_of),
             )
         )
         for number in range(1, draw(st.integers(1, 4)))

@@ -9,25 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgtproxy.config.model import (
-    DIRECT,
-    DROP,
-    Config,
-    Dns,
-    DnsHijack,
-    FakePool,
-    Server,
-    Target,
-    Tproxy,
-    Upstream,
-)
+from cgtproxy.config.model import DIRECT, DROP, Config, DnsHijack, FakePool, Target, Tproxy
 from cgtproxy.nft.plan import Outcome, Plan, Query, queries
 from cgtproxy.nft.ruleset import build
-from unit.configurations import configurations
+from config.documents import NAMES
+from unit.configurations import configurations, server_of
 
 LOCAL4, LOCAL6 = IPv4Address("127.0.0.1"), IPv6Address("::1")
 LONGEST_IDENTIFIER = 255  # NFT_NAME_MAXLEN less the NUL
-NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=100)
 
 
 def plan(*tproxies: Tproxy, bypass: tuple[str, ...] = ()) -> Plan:
@@ -90,9 +79,8 @@ def test_overlapping_bypass_entries_are_merged(bypass, four, six):
 
 def test_made_up_addresses_are_carved_out_of_the_bypass():
     pool = FakePool(ip_network("198.18.0.0/15"), ip_network("fc00::/8"))
-    server = Server((Upstream("drop"),), dns=Dns((), pool=pool))
-    bypass = tuple(map(ip_network, ("198.16.0.0/14", "198.19.0.0/16", "fc00::/7", "::1")))
-    made = Plan(Config(None, 300, bypass=bypass, tproxies=(Tproxy("t", 1, 1, server=server),)))
+    bypass = ("198.16.0.0/14", "198.19.0.0/16", "fc00::/7", "::1")
+    made = plan(Tproxy("t", 1, 1, server=server_of(pool)), bypass=bypass)
     assert made.bypass == {
         4: [ip_network("198.16.0.0/15")],
         6: [ip_network("::1"), ip_network("fd00::/8")],
