@@ -82,11 +82,11 @@ def asking(*upstreams):
     forwarder = Forwarder(settings, system.direct, system, MARK, throttle)
     answers = Answers(settings, None, ipv6=True)
 
-    async def ask(name="www.example", *, udp=True, **options):
+    async def ask(name="www.example", *, client="192.0.2.7", udp=True, **options):
         query = dns.message.make_query(name, "A", **options)
         forward = answers.answer(query.to_wire())
         assert isinstance(forward, Forward)
-        answer = dns.message.from_wire(await forwarder.answer(forward, udp=udp))
+        answer = dns.message.from_wire(await forwarder.answer(forward, client, udp=udp))
         assert query.is_response(answer)
         assert query.question[0].name.labels == answer.question[0].name.labels
         return answer.rcode(), [str(record) for rrset in answer.answer for record in rrset]
@@ -218,15 +218,28 @@ def test_who_has_failed_is_asked_after_the_others():
     asyncio.run(main())
 
 
-def test_too_many_questions_are_refused_at_once():
+def test_too_many_questions_are_refused_at_once_also_of_those_who_do_not_wait():
     async def main():
         async with Server(lambda query, tcp: []):
             ask = asking(("tcp", PORT))
-            tasks = [asyncio.create_task(ask(f"www{n}.example")) for n in range(MOST + 1)]
+            tasks = [asyncio.create_task(ask(f"www{n}.example")) for n in range(MOST // 2 + 1)]
             done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             assert [task.result()[0] for task in done] == [dns.rcode.SERVFAIL]
-            assert len(others) == MOST
+            assert len(others) == MOST // 2
             for task in others:
                 task.cancel()
+            await asyncio.wait(others)
+            assert (await ask("another.example"))[0] == dns.rcode.SERVFAIL
+
+    asyncio.run(main())
+
+
+def test_answers_make_room_for_questions():
+    async def main():
+        async with Server(good):
+            ask = asking(("udp", PORT))
+            for batch in range(3):
+                names = [f"www{batch}-{number}.example" for number in range(MOST // 2)]
+                assert await asyncio.gather(*map(ask, names)) == [GOOD] * len(names)
 
     asyncio.run(main())

@@ -68,6 +68,7 @@ def test_each_client_gets_its_own_answer_or_none(
         first = number + 1
         if when == "later":
             later.append((batches.envelope(number), answer))
+            assert later[-1][0].host == FAMILIES[server.family]
     batches.send(fd, first, len(sizes))
     for envelope, answer in later:
         batches.send_later(fd, envelope, answer)

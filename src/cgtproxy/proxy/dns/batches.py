@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import socket
 import sys
 from typing import Any, NamedTuple
 
@@ -46,6 +47,13 @@ class Envelope(NamedTuple):
 
     name: bytes
     control: bytes
+
+    @property
+    def host(self) -> str:
+        """The address that it is from, without a zone."""
+        if len(self.name) < _NAME:
+            return socket.inet_ntop(socket.AF_INET, self.name[4:8])
+        return socket.inet_ntop(socket.AF_INET6, self.name[8:24])
 
 
 class Batches:

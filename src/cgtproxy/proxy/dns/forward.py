@@ -11,6 +11,7 @@ from cgtproxy.proxy.dns.answers import Forward
 from cgtproxy.proxy.dns.clients import AskError, Client, StreamClient, UdpClient
 from cgtproxy.proxy.dns.dial import DirectRoute, Route
 from cgtproxy.proxy.dns.ranked import Ranked
+from cgtproxy.proxy.dns.shares import Shares
 from cgtproxy.proxy.dns.system import System
 from cgtproxy.proxy.protocols.dns import HEADER
 from cgtproxy.proxy.throttle import Throttle
@@ -36,23 +37,24 @@ class Forwarder:
             )
         }
         self._asking: dict[_Question, asyncio.Task[bytes]] = {}
-        self._waiting = 0
+        self._waiting = Shares(MOST)
 
-    async def answer(self, forward: Forward, *, udp: bool) -> bytes:
+    async def answer(self, forward: Forward, client: str, *, udp: bool) -> bytes:
         """What the client gets; SERVFAIL if there is no answer."""
-        if self._waiting == MOST:
-            self._throttle.warning("DNS queries are refused", f"{MOST} wait for upstreams already")
+        if not self._waiting.take(client):
+            waiting = f"{self._waiting.holders(client)} wait for upstreams already"
+            self._throttle.warning("DNS queries are refused", waiting)
             return forward.failure()
-        self._waiting += 1
+        asking = self._ask(forward)
+        # What a client does not wait for any more costs as much until then.
+        asking.add_done_callback(lambda _: self._waiting.give_back(client))
         try:
-            answer = await asyncio.shield(self._ask(forward))
+            answer = await asyncio.shield(asking)
         except AskError:  # has been told of
             return forward.failure()
         except TimeoutError:
             self._throttle.warning("no DNS upstream answers", f"in {_PATIENCE:g} seconds")
             return forward.failure()
-        finally:
-            self._waiting -= 1
         return forward.fit(_with_question(answer, forward), udp=udp)
 
     def _ask(self, forward: Forward) -> asyncio.Task[bytes]:

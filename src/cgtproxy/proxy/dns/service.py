@@ -11,9 +11,11 @@ from typing import Any
 from cgtproxy.proxy.dns.answers import Answers, Forward
 from cgtproxy.proxy.dns.batches import BATCH, SIZE, Batches, Envelope
 from cgtproxy.proxy.dns.forward import Forwarder
+from cgtproxy.proxy.dns.shares import Shares
 from cgtproxy.proxy.throttle import Throttle
 
 MOST_CONNECTIONS = 500
+_WORKERS = "our workers"  # as one client: each of them asks for all of its clients
 _MOST_PIPELINED = 100  # questions of one connection that wait for others' answers
 _IDLE = 10.0  # seconds until a connection is closed that asks nothing, or does not listen
 _READ_AHEAD = 4096  # bytes of one connection
@@ -34,7 +36,7 @@ class Service:
         self._loop = asyncio.get_running_loop()
         self._sources: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connections = 0
+        self._connections = Shares(MOST_CONNECTIONS)
 
     def serve_datagrams(self, sock: socket.socket) -> None:
         self._sources.append(sock)
@@ -81,7 +83,7 @@ class Service:
         return len(sizes)
 
     async def _answer_later(self, fd: int, envelope: Envelope, forward: Forward) -> None:
-        answer = await self._forwarder.answer(forward, udp=True)
+        answer = await self._forwarder.answer(forward, envelope.host, udp=True)
         self._batches.send_later(fd, envelope, answer)
 
     def _receive(self, sock: socket.socket) -> None:
@@ -97,7 +99,7 @@ class Service:
         self, sock: socket.socket, client: Any, reply: bytes | Forward | None
     ) -> None:
         if isinstance(reply, Forward):
-            reply = await self._forwarder.answer(reply, udp=False)
+            reply = await self._forwarder.answer(reply, _WORKERS, udp=False)
         with contextlib.suppress(OSError):  # it has gone, or does not read
             sock.sendto(reply or b"", client)
 
@@ -107,14 +109,16 @@ class Service:
         task.add_done_callback(self._tasks.discard)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
+        client = writer.get_extra_info("peername")[0].partition("%")[0]  # as Envelope.host
+        if not self._connections.take(client):
+            are_open = f"{self._connections.holders(client)} are open already"
+            self._throttle.warning("DNS over TCP is refused", are_open)
+            writer.transport.abort()
+            return
         try:
-            if self._connections > MOST_CONNECTIONS:
-                self._throttle.warning("DNS over TCP is refused", f"{MOST_CONNECTIONS} are open")
-            else:
-                await _Conversation(self._answers, self._forwarder, reader, writer).run()
+            await _Conversation(self._answers, self._forwarder, client, reader, writer).run()
         finally:
-            self._connections -= 1
+            self._connections.give_back(client)
             writer.transport.abort()
 
 
@@ -125,11 +129,13 @@ class _Conversation:
         self,
         answers: Answers,
         forwarder: Forwarder,
+        client: str,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
         self._answers = answers
         self._forwarder = forwarder
+        self._client = client
         self._reader, self._writer = reader, writer
         self._room = asyncio.Semaphore(_MOST_PIPELINED)
         writer.transport.set_write_buffer_limits(0)  # drain() means that the kernel has all
@@ -150,7 +156,7 @@ class _Conversation:
 
     async def _answer_later(self, forward: Forward) -> None:
         try:
-            await self._write(await self._forwarder.answer(forward, udp=False))
+            await self._write(await self._forwarder.answer(forward, self._client, udp=False))
         finally:
             self._room.release()
 
