@@ -29,6 +29,8 @@ class Child:
         self._delay = FIRST_DELAY
         self._wanted = False
         self.settled = True
+        # Nobody writes to it: its end tells the server that this process is gone, however it ended.
+        self._alive = os.pipe()
         self._ears = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._ears.bind("")  # an abstract name of the kernel's choice (unix(7), autobind)
         self._ears.setblocking(False)
@@ -65,7 +67,10 @@ class Child:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("WATCHDOG_")}
         environment["NOTIFY_SOCKET"] = "@" + name[1:]
         environment["LOG_LEVEL"] = logging.getLevelName(log.level)
-        self._process = subprocess.Popen(self._argv, env=environment, stdin=subprocess.DEVNULL)
+        environment["CGTPROXY_ALIVE_FD"] = str(self._alive[0])
+        self._process = subprocess.Popen(
+            self._argv, env=environment, stdin=subprocess.DEVNULL, pass_fds=self._alive[:1]
+        )
 
     def _hear(self) -> None:
         if b"READY=1" in self._ears.recv(65536).split(b"\n"):

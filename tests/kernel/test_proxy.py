@@ -111,3 +111,21 @@ def test_a_killed_server_is_started_again(cgroup):
         known = len(daemon.lines)
         daemon.wait_line("workers serve", since=known - 3)
         bed.wait_until(lambda: bed.paths(app) == bed.everywhere("origin"), "service again")
+
+
+def test_a_killed_daemon_takes_its_server_along(cgroup):
+    home, app = cgroup("daemon"), cgroup("app")
+    with bed.Daemon(config(), cgroup=home) as daemon:
+        (server,) = processes(daemon)
+        daemon.kill()
+        members = home.directory / "cgroup.procs"
+        bed.wait_until(lambda: not members.read_text(), "the server's end")
+        daemon.start()
+        assert processes(daemon) != [server]
+        assert bed.paths(app) == bed.everywhere("origin")
+
+
+def test_alone_it_outlives_who_started_it(start, cgroup):
+    with start(config(), wrapper=("setsid", "--fork"), cgroup=cgroup("server")) as server:
+        assert server.process.wait() == 0
+        assert bed.paths(cgroup("app")) == bed.everywhere("origin")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 from cgtproxy import logs
 from cgtproxy.apart import apart
@@ -14,7 +15,8 @@ log = logging.getLogger("cgtproxy")
 
 def proxy(config: str | None, level_name: str | None) -> int:
     logs.set_up(logs.level(level_name))
-    Supervisor(lambda: _load(config)).run()
+    alive = os.environ.get("CGTPROXY_ALIVE_FD")  # where the daemon has started it
+    Supervisor(lambda: _load(config), int(alive) if alive else None).run()
     return 0
 
 

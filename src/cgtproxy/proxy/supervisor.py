@@ -37,10 +37,14 @@ log = logging.getLogger("cgtproxy")
 
 
 class Supervisor:
-    """`load` reads the configuration, at the start and at each SIGHUP."""
+    """`load` reads the configuration, at the start and at each SIGHUP.
 
-    def __init__(self, load: Callable[[], Config]) -> None:
+    `daemon` is a pipe that ends with the process that wants this one, where there is one.
+    """
+
+    def __init__(self, load: Callable[[], Config], daemon: int | None) -> None:
         self._load = load
+        self._daemon = daemon
         self._loop = Reactor()
         self._notifier = Notifier()
         self._inlets = InletSockets()
@@ -54,10 +58,12 @@ class Supervisor:
         self._alive = os.pipe()
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT. Raises CgtproxyError where it cannot start."""
+        """Until SIGTERM, SIGINT or the daemon's end. Raises CgtproxyError where it cannot start."""
         self._config = self._loaded()
         watcher = self._watcher(self._config)
         self._listen(self._config)
+        if self._daemon is not None:
+            self._loop.register(self._daemon, lambda _: self._loop.stop())
         self._loop.on_signal(signal.SIGTERM, self._loop.stop)
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload)
