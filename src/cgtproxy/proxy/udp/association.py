@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TypeAlias
 
 from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.dial import Dial, Dialer
@@ -21,6 +22,10 @@ _SIZE = 1 << 16
 _ROUNDS = 64  # datagrams, before others get their turn
 _UNSPECIFIED = ("0.0.0.0", "::")
 
+Received: TypeAlias = Callable[[memoryview], None]
+Ended: TypeAlias = "Callable[[Association], None]"
+Associate: TypeAlias = "Callable[[Received, Ended], Association]"
+
 
 class Association:
     """`relay` is the socket connected to the server's UDP port, once that is known.
@@ -35,8 +40,8 @@ class Association:
         dialer: Dialer,
         choice: Choice,
         upstreams: Sequence[Upstream],
-        received: Callable[[memoryview], None],
-        ended: Callable[[Association], None],
+        received: Received,
+        ended: Ended,
     ) -> None:
         self.relay: Socket | None = None
         self._control: Socket | None = None  # its end is the association's

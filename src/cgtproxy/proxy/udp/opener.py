@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import takewhile
 
 from cgtproxy.config.model import Server
 from cgtproxy.proxy.dial import Dialer
 from cgtproxy.proxy.sockets import Address
+from cgtproxy.proxy.udp.association import Association
 from cgtproxy.proxy.udp.direct import DirectSession
 from cgtproxy.proxy.udp.sessions import Session, Sessions
 from cgtproxy.proxy.udp.socks import SocksSession
@@ -30,9 +32,8 @@ class UdpOpener:
         first = candidates[0]
         if first.scheme == "socks5":
             alike = list(takewhile(lambda upstream: upstream.scheme == "socks5", candidates))
-            return SocksSession(
-                self._sessions, self._doors, family, client, self._dialer, self._choice, alike
-            )
+            associate = partial(Association, self._sessions, self._dialer, self._choice, alike)
+            return SocksSession(self._sessions, self._doors, family, client, associate)
         if first.scheme == "direct" or (first.host and self._server.udp == "direct"):
             return DirectSession(self._sessions, self._doors, family, client)
         return None

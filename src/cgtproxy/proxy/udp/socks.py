@@ -7,19 +7,15 @@ address the name has at the server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from cgtproxy.config.model import Upstream
-from cgtproxy.proxy.dial import Dialer
 from cgtproxy.proxy.fakeip.names import FakeName
 from cgtproxy.proxy.protocols.socks5 import DOMAIN, IPV4, IPV6, parse_datagram
 from cgtproxy.proxy.sockets import AF_INET, AF_INET6, Address
-from cgtproxy.proxy.udp.association import Association
+from cgtproxy.proxy.udp.association import Associate, Association
 from cgtproxy.proxy.udp.sessions import Sessions
 from cgtproxy.proxy.udp.socks_way import SocksWay
 from cgtproxy.proxy.udp.ways import Doors, Ways
-from cgtproxy.proxy.upstream import Choice
 
 _HEADERS = {IPV4: 10, IPV6: 22}  # bytes
 
@@ -31,18 +27,14 @@ class SocksSession:
         doors: Doors,
         family: int,
         client: Address,
-        dialer: Dialer,
-        choice: Choice,
-        upstreams: Sequence[Upstream],
+        associate: Associate,
     ) -> None:
         self.idle = 0
         self.closed = False
         self.sessions = sessions
         self.family = family
         self.client = client
-        self._dialer = dialer
-        self._choice = choice
-        self._upstreams = upstreams
+        self._associate = associate
         self._shared: Association | None = None
         self._ways: Ways[SocksWay] = Ways(sessions, doors, family, client, self._make)
         self._by_header: dict[bytes, SocksWay] = {}  # those of the shared association
@@ -55,16 +47,13 @@ class SocksSession:
     def _make(self, destination: Address, fake: FakeName | None) -> SocksWay:
         way = SocksWay(self, destination, fake)
         if fake:
-            way.association = self._associate(way.receive)
+            way.association = self._associate(way.receive, self._end)
         else:
-            self._shared = way.association = self._shared or self._associate(self._receive)
+            if self._shared is None:
+                self._shared = self._associate(self._receive, self._end)
+            way.association = self._shared
             self._by_header[way.header] = way
         return way
-
-    def _associate(self, received: Callable[[memoryview], None]) -> Association:
-        return Association(
-            self.sessions, self._dialer, self._choice, self._upstreams, received, self._end
-        )
 
     def _end(self, association: Association) -> None:
         """The next datagram begins anew, perhaps by another upstream."""
