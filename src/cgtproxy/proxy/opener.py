@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from cgtproxy.config.model import Upstream
@@ -20,22 +21,14 @@ from cgtproxy.proxy.upstream import Choice, Target
 log = logging.getLogger("cgtproxy")
 
 
+@dataclass(frozen=True, slots=True)
 class UpstreamOpener:
-    def __init__(
-        self,
-        choice: Choice,
-        dialer: Dialer,
-        direct: Direct,
-        destinations: Destinations,
-        relays: Relays,
-        throttle: Throttle,
-    ) -> None:
-        self.choice = choice
-        self.dialer = dialer
-        self.direct = direct
-        self.destinations = destinations
-        self.relays = relays
-        self.throttle = throttle
+    choice: Choice
+    dialer: Dialer
+    direct: Direct
+    destinations: Destinations
+    relays: Relays
+    throttle: Throttle
 
     def open(self, client: Socket, family: int, destination: Address) -> None:
         fake = self.destinations.find(destination[0])
