@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+from contextlib import ExitStack
+
 import pytest
 
 import bed
@@ -12,6 +16,14 @@ from kernel.test_proxy import config, start, tcp
 __all__ = ["start"]
 
 URL = f"socks5://proxy.example:{upstreams.PORT}"
+# The server, which waits for the first names as long as the test does for anything.
+PATIENT = """
+import sys
+from cgtproxy.cli import main
+from cgtproxy.proxy import targets
+targets._FIRST = 60.0
+sys.exit(main())
+"""
 
 
 @pytest.fixture
@@ -42,6 +54,23 @@ def test_the_name_is_looked_up_before_the_first_connection(start, cgroup, namese
         assert ways(cgroup("app")) == {"origin"}
         assert "connected to" in upstream.output
     assert {"proxy.example A", "proxy.example AAAA"} <= set(nameserver.lines)
+
+
+def test_a_reload_that_fails_before_the_name_is_looked_up(nameserver):
+    """The first configuration is still to be served."""
+    nameserver.process.send_signal(signal.SIGSTOP)
+    with socket.create_server(("127.0.0.1", 0)) as taken, ExitStack() as stack:
+        server = bed.Daemon(config(URL), program=("-c", PATIENT, "proxy"))
+        stack.push(bed.Program.start(server))  # it is not ready yet
+        asked = ["ss", "-Hlun", "src 127.0.0.5:53"]
+        bed.wait_until(lambda: int(bed.run(*asked).split()[1]), "a query in the queue")
+        dns = {"listen": f"127.0.0.1:{taken.getsockname()[1]}"}
+        server.write_config(config("direct://", dns=dns))
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_line("not reloaded, .*: Address already in use")
+        nameserver.process.send_signal(signal.SIGCONT)
+        server.wait_line(f"workers serve built-in on port 10005 to {URL}")
+        server.wait_notified("READY=1")
 
 
 def test_a_name_in_the_hosts_file(start, cgroup, nameserver):
