@@ -11,7 +11,6 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from cgtproxy.proxy.keepalive import keep_alive
 from cgtproxy.proxy.reactor import FAILED, HUNG_UP, READABLE, URGENT, WRITABLE
 from cgtproxy.proxy.relay.pipes import SIZE, Pipe
 from cgtproxy.proxy.sockets import Socket, reset
@@ -68,8 +67,8 @@ class Direction:
         self.idle = 0
         if mask & HUNG_UP:
             self.hung_up = True
-            if mask & URGENT:
-                self.urgent = True
+        if mask & URGENT:
+            self.urgent = True
         if mask & FAILED:
             self.abort()
             return
@@ -175,7 +174,8 @@ class Direction:
         self._splice()
 
     def _splice(self) -> None:
-        pipe = self.pipe = self.relays.pipes.take()
+        # Urgent data stop splice(2) for good, whatever follows them.
+        pipe = self.pipe = None if self.urgent else self.relays.pipes.take()
         if pipe is None:
             self.bulk = False
             self.relays.reactor.soon(self.pump)
@@ -189,9 +189,9 @@ class Direction:
             except OSError:
                 self.abort()
                 return
-            if not count:
+            if not count:  # the end, or urgent data before it
                 self._release()
-                self._end()
+                self._copy()
                 return
             total += count
             self.piped = count
@@ -209,6 +209,11 @@ class Direction:
 
     def _end(self) -> None:
         """The source has sent all, and so have we."""
+        if not self.writes:
+            # Perhaps the sink is not connected yet: shutdown(2) would keep it from that.
+            self.writes, self.buffer = 1, b""
+            if not self._flush():
+                return
         self.finished = True
         if self.twin.finished:
             self._close()
@@ -241,8 +246,3 @@ class Direction:
             relays.closed(self, twin)
         # Cycles would wait for the garbage collector.
         del self.twin, twin.twin
-
-    def keep_alive(self) -> None:
-        """Late, as most connections are gone by then; the client's socket inherited it."""
-        self.kept_alive = True
-        keep_alive(self.source)

@@ -7,6 +7,7 @@ from socket import AF_UNIX
 
 from cgtproxy.config.model import Workers
 from cgtproxy.loop import Callback
+from cgtproxy.proxy.keepalive import keep_alive
 from cgtproxy.proxy.reactor import Reactor
 from cgtproxy.proxy.relay.direction import COPY, Direction
 from cgtproxy.proxy.relay.pipes import Pipes
@@ -67,7 +68,9 @@ class Relays:
             if min(up.idle, down.idle) > self._sweeps:
                 up.abort()
             elif not down.kept_alive:
-                down.keep_alive()
+                # Late, as most connections are gone by now; the client's socket inherited it.
+                down.kept_alive = True
+                keep_alive(down.source)
         self._scheduled = bool(self.open)
         if self._scheduled:
             self.reactor.after(self._period, self._sweep)
