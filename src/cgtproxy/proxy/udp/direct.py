@@ -18,7 +18,7 @@ from cgtproxy.proxy.reactor import FAILED
 from cgtproxy.proxy.sockets import Address, Socket, datagrams, datagrams_beside, spoofing
 from cgtproxy.proxy.udp.pair import Pair
 from cgtproxy.proxy.udp.sessions import Sessions
-from cgtproxy.proxy.udp.ways import Doors, Ways
+from cgtproxy.proxy.udp.ways import ClientSession, Doors
 from cgtproxy.proxy.upstream import Target
 
 _BUSY = 4  # datagrams, after which a way gets sockets of its own
@@ -28,23 +28,12 @@ _SIZE = 1 << 16
 log = logging.getLogger("cgtproxy")
 
 
-class DirectSession:
-    def __init__(self, sessions: Sessions, doors: Doors, family: int, client: Address):
-        self.idle = 0
-        self.closed = False
-        self.sessions = sessions
-        self._doors = doors
-        self.client = client
-        self.family = family
+class DirectSession(ClientSession["_Way"]):
+    def __init__(self, sessions: Sessions, doors: Doors, family: int, client: Address) -> None:
+        super().__init__(sessions, doors, family, client)
         self.sock = datagrams(family, sessions.mark)
-        self.ways: Ways[_Way] = Ways(sessions, doors, family, client, self._make)
         self.claims: dict[Address, _Way] = {}  # who goes where from the client's port
         sessions.reactor.register_datagrams(self.sock.fileno(), self._on_event)
-
-    def forward(self, sockaddr: bytes, data: memoryview) -> None:
-        self.idle = 0
-        if way := self.ways.get(sockaddr):
-            way.send(data)
 
     def _make(self, destination: Address, fake: FakeName | None) -> _Way:
         way = _Way(self, destination, fake)
@@ -94,12 +83,8 @@ class DirectSession:
             raise
         return outer
 
-    def sweep(self) -> None:
-        self.ways.sweep()
-
     def close(self) -> None:
-        self.closed = True
-        self.ways.end()
+        super().close()
         self.sessions.reactor.forget(self.sock.fileno())
         self.sock.close()
 
@@ -134,7 +119,7 @@ class _Way:
         assert self.fake
         log.debug("udp %s: there is no way", show_both(self.fake, self.destination))
         session.sessions.messenger.refuse(session.family, session.client, self.destination)
-        session.ways.close(lambda way: way is self)
+        session.close_ways(lambda way: way is self)
 
     def go_to(self, target: Target) -> None:
         self.real = target

@@ -15,12 +15,12 @@ from cgtproxy.proxy.sockets import AF_INET, AF_INET6, Address
 from cgtproxy.proxy.udp.association import Associate, Association
 from cgtproxy.proxy.udp.sessions import Sessions
 from cgtproxy.proxy.udp.socks_way import SocksWay
-from cgtproxy.proxy.udp.ways import Doors, Ways
+from cgtproxy.proxy.udp.ways import ClientSession, Doors
 
 _HEADERS = {IPV4: 10, IPV6: 22}  # bytes
 
 
-class SocksSession:
+class SocksSession(ClientSession[SocksWay]):
     def __init__(
         self,
         sessions: Sessions,
@@ -29,20 +29,10 @@ class SocksSession:
         client: Address,
         associate: Associate,
     ) -> None:
-        self.idle = 0
-        self.closed = False
-        self.sessions = sessions
-        self.family = family
-        self.client = client
+        super().__init__(sessions, doors, family, client)
         self._associate = associate
         self._shared: Association | None = None
-        self._ways: Ways[SocksWay] = Ways(sessions, doors, family, client, self._make)
         self._by_header: dict[bytes, SocksWay] = {}  # those of the shared association
-
-    def forward(self, sockaddr: bytes, data: memoryview) -> None:
-        self.idle = 0
-        if way := self._ways.get(sockaddr):
-            way.send(data)
 
     def _make(self, destination: Address, fake: FakeName | None) -> SocksWay:
         way = SocksWay(self, destination, fake)
@@ -57,10 +47,10 @@ class SocksSession:
 
     def _end(self, association: Association) -> None:
         """The next datagram begins anew, perhaps by another upstream."""
-        self._ways.close(lambda way: way.association is association)
+        self.close_ways(lambda way: way.association is association)
         if association is self._shared:
             self._shared = None
-        if not self._ways.values():
+        if not self.ways:
             self.close()
 
     def _receive(self, datagram: memoryview) -> None:
@@ -85,12 +75,8 @@ class SocksSession:
     def forget(self, way: SocksWay) -> None:
         self._by_header.pop(way.header, None)
 
-    def sweep(self) -> None:
-        self._ways.sweep()
-
     def close(self) -> None:
-        self.closed = True
-        self._ways.end()
+        super().close()
         if self._shared:
             self._shared.close()
             self._shared = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -37,61 +38,58 @@ class Doors(NamedTuple):
 W = TypeVar("W", bound=Way)
 
 
-class Ways(Generic[W]):
-    """By destination, as the kernel tells it. `make` makes one; a made-up address has its name."""
+class ClientSession(ABC, Generic[W]):
+    """All datagrams of one client; its ways are kept by destination, as the kernel tells it."""
 
-    def __init__(
-        self,
-        sessions: Sessions,
-        doors: Doors,
-        family: int,
-        client: Address,
-        make: Callable[[Address, FakeName | None], W],
-    ) -> None:
-        self._sessions = sessions
+    def __init__(self, sessions: Sessions, doors: Doors, family: int, client: Address) -> None:
+        self.idle = 0
+        self.closed = False
+        self.sessions = sessions
         self._doors = doors
-        self._family = family
-        self._client = client
-        self._make = make
-        self._open: dict[bytes, W] = {}
-        self.values = self._open.values
+        self.family = family
+        self.client = client
+        self.ways: dict[bytes, W] = {}
 
-    def get(self, sockaddr: bytes) -> W | None:
-        """The way there; None if there is no way."""
-        return self._open.get(sockaddr) or self._new(sockaddr)
+    @abstractmethod
+    def _make(self, destination: Address, fake: FakeName | None) -> W:
+        """A way there; a made-up address has its name."""
+
+    def forward(self, sockaddr: bytes, data: memoryview) -> None:
+        self.idle = 0
+        if way := self.ways.get(sockaddr) or self._new(sockaddr):
+            way.send(data)
 
     def _new(self, sockaddr: bytes) -> W | None:
-        destination = original_destination(self._family, sockaddr)
+        destination = original_destination(self.family, sockaddr)
         gate, destinations = self._doors
-        if gate.refuses(self._family, destination):
+        if gate.refuses(self.family, destination):
             return None
         fake = destinations.find(destination[0])
         if fake and not fake.name:
             destinations.tell_unknown(destination)
-            self._sessions.messenger.refuse(self._family, self._client, destination)
+            self.sessions.messenger.refuse(self.family, self.client, destination)
             return None
-        if not self._sessions.admit():
+        if not self.sessions.admit():
             return None
         if fake:
             destinations.leases.take(fake)
-        way = self._open[sockaddr] = self._make(destination, fake)
+        way = self.ways[sockaddr] = self._make(destination, fake)
         return way
 
     def sweep(self) -> None:
-        for way in self.values():
+        for way in self.ways.values():
             way.idle += 1
-        self.close(lambda way: way.idle > SWEEPS)
+        self.close_ways(lambda way: way.idle > SWEEPS)
 
-    def end(self) -> None:
-        """Close all, for good."""
-        self.close()
-        del self._make  # a method of whose ways these are: the garbage collector would be needed
-
-    def close(self, which: Callable[[W], bool] = lambda _: True) -> None:
-        for sockaddr, way in list(self._open.items()):
+    def close_ways(self, which: Callable[[W], bool] = lambda _: True) -> None:
+        for sockaddr, way in list(self.ways.items()):
             if which(way):
-                del self._open[sockaddr]
+                del self.ways[sockaddr]
                 way.close()
-                self._sessions.count -= 1
+                self.sessions.count -= 1
                 if way.fake:
                     self._doors.destinations.leases.release(way.fake)
+
+    def close(self) -> None:
+        self.closed = True
+        self.close_ways()
