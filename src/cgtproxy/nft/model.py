@@ -15,6 +15,7 @@ Rule = tuple[Statement, ...]
 Key = Literal["mark", "inet_proto", "ipv4_addr", "ipv6_addr", "cgroupsv2"]
 Verdict = tuple[str, str]  # code, chain ("" unless goto)
 
+PRIORITY_RAW = -300  # before conntrack looks a packet up
 PRIORITY_MANGLE = -150
 # After every reverse-path filter (firewalld's: 10): since Linux 6.15 the fib expression does not
 # excuse a packet from lo any more once TPROXY has given it a socket (nft_fib_can_skip).

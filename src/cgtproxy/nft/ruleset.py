@@ -7,6 +7,7 @@
                           the ip rule sends it to lo, and it comes in again through
     prerouting            └ tproxy-NAME gives it to the TPROXY server's socket
     dns (nat)             └ dns-NAME gives a marked query to the DNS server instead
+    own-queries (raw)     keeps what the built-in server asks apart from those
     guard (postrouting)   a marked packet that leaves for a network is dropped: a lost ip rule
                           or route must not leak what was to be proxied
 
@@ -26,6 +27,7 @@ from cgtproxy.nft import statements as nft
 from cgtproxy.nft.model import (
     PRIORITY_BEFORE_DSTNAT,
     PRIORITY_MANGLE,
+    PRIORITY_RAW,
     PRIORITY_TPROXY,
     Chain,
     Hook,
@@ -40,6 +42,7 @@ PROTOCOL_SET = "protocols"
 MARK_SET = "marks"
 TPROXY_MAP = "tproxy-vmap"
 DNS_MAP = "dns-vmap"
+OWN_ZONE = 0x2C9
 BYPASS_SETS = {4: "bypass", 6: "bypass6"}
 POOL_SETS = {4: "pool", 6: "pool6"}
 ADDRESS_KEYS: dict[int, model.Key] = {4: "ipv4_addr", 6: "ipv6_addr"}
@@ -67,6 +70,8 @@ def build(plan: Plan, levels: Sequence[int]) -> Table:
     if hijacking := [t for t in tproxies if queries(t)]:
         sets.append(_by_mark(DNS_MAP, "dns", plan, hijacking))
         chains += _dns_chains(plan, hijacking)
+        if own_mark := plan.config.own_mark:
+            chains.append(_own_queries(own_mark))
     return Table(tuple(sets), tuple(chains))
 
 
@@ -220,3 +225,10 @@ def _dns_chains(plan: Plan, tproxies: Iterable[Tproxy]) -> list[Chain]:
         )
         chains.append(Chain(f"dns-{plan.names[tproxy.name]}", tuple(rules)))
     return chains
+
+
+def _own_queries(own_mark: int) -> Chain:
+    """conntrack knows a query by its addresses and ports, for 30 seconds: by the port of an app's
+    hijacked one, of which it is no part, ours to the same server would come to ourselves."""
+    rule = nft.mark_is(own_mark), nft.port(DNS_PORT), nft.set_ct_original_zone(OWN_ZONE)
+    return Chain("own-queries", (rule,), Hook("filter", "output", PRIORITY_RAW))

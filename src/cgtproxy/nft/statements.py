@@ -21,8 +21,8 @@ NFPROTOS = {4: 2, 6: 10}
 REGISTER = 1
 VERDICT_REGISTER = 0
 META_MARK, META_IIF, META_OIF, META_NFPROTO, META_L4PROTO = 3, 4, 5, 15, 16
-CT_DIRECTION, CT_STATUS = 1, 2
-CT_DIRECTION_REPLY = 1
+CT_DIRECTION, CT_STATUS, CT_ZONE = 1, 2, 17
+CT_DIRECTION_ORIGINAL, CT_DIRECTION_REPLY = 0, 1
 IPS_DST_NAT = 0x20
 CMP_EQ, CMP_NEQ = 0, 1
 NETWORK_HEADER, TRANSPORT_HEADER = 1, 2
@@ -78,19 +78,16 @@ def _immediate(value: bytes, register: int = REGISTER) -> bytes:
 
 def verdict(code: str, chain: str = "") -> Statement:
     data = nested(2, wire.verdict(code, chain))
-    return Statement(
-        f"{code} {chain}".strip(),
-        wire.expression("immediate", be32(1, VERDICT_REGISTER), data),
-    )
+    expression = wire.expression("immediate", be32(1, VERDICT_REGISTER), data)
+    return Statement(f"{code} {chain}".strip(), expression)
 
 
 ACCEPT, DROP, RETURN = verdict("accept"), verdict("drop"), verdict("return")
 
 
 def ct_reply() -> Statement:
-    return Statement(
-        "ct direction reply", _ct(CT_DIRECTION) + _compare(bytes((CT_DIRECTION_REPLY,)))
-    )
+    expressions = _ct(CT_DIRECTION) + _compare(bytes((CT_DIRECTION_REPLY,)))
+    return Statement("ct direction reply", expressions)
 
 
 def ct_dnat() -> Statement:
@@ -101,16 +98,21 @@ def ct_dnat() -> Statement:
     return Statement("ct status dnat", _ct(CT_STATUS) + bitwise + _compare(zero, CMP_NEQ))
 
 
+def set_ct_original_zone(number: int) -> Statement:
+    """Answers stay in zone 0."""
+    zone = be32(2, CT_ZONE), u8(3, CT_DIRECTION_ORIGINAL), be32(4, REGISTER)
+    expressions = _immediate(struct.pack("=H", number)) + wire.expression("ct", *zone)
+    return Statement(f"ct original zone set {number}", expressions)
+
+
 def family(version: int) -> Statement:
-    return Statement(
-        f"meta nfproto ipv{version}", _meta(META_NFPROTO) + _compare(bytes((NFPROTOS[version],)))
-    )
+    expressions = _meta(META_NFPROTO) + _compare(bytes((NFPROTOS[version],)))
+    return Statement(f"meta nfproto ipv{version}", expressions)
 
 
 def protocol(name: Protocol) -> Statement:
-    return Statement(
-        f"meta l4proto {name}", _meta(META_L4PROTO) + _compare(bytes((PROTOCOLS[name],)))
-    )
+    expressions = _meta(META_L4PROTO) + _compare(bytes((PROTOCOLS[name],)))
+    return Statement(f"meta l4proto {name}", expressions)
 
 
 def protocol_not_in(set_name: str) -> Statement:
@@ -223,10 +225,8 @@ def tproxy(number: int) -> Statement:
 
 
 def reject_reset() -> Statement:
-    return Statement(
-        "reject with tcp reset",
-        wire.expression("reject", be32(1, REJECT_TCP_RESET), u8(2, 0)),
-    )
+    expression = wire.expression("reject", be32(1, REJECT_TCP_RESET), u8(2, 0))
+    return Statement("reject with tcp reset", expression)
 
 
 def reject() -> Statement:

@@ -1,0 +1,52 @@
+"""conntrack knows a query by its addresses and ports, for 30 seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bed
+from kernel.test_named_destinations import NAME, ask, check, names, nameserver, start
+
+__all__ = ["names", "nameserver", "start"]
+
+FIRST, LAST = 40000, 40015
+RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+ASK_BY_ALL_PORTS = f"""
+import socket
+query = bytes.fromhex("123401000001000000000000036f6e65076578616d706c650000010001")
+for port in range({FIRST}, {LAST} + 1):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", port))
+        sock.settimeout(10)
+        sock.sendto(query, ("127.0.0.5", 53))
+        print(socket.inet_ntoa(sock.recv(1000)[-4:]))
+"""
+# As firewalls have it: what nobody has asked for is not let in.
+FIREWALL = """table inet firewall { chain input { type filter hook input priority 0;
+    meta l4proto udp udp sport 53 ct state != established drop; }; }"""
+
+
+@pytest.fixture
+def few_ports():
+    before = RANGE.read_text()
+    RANGE.write_text(f"{FIRST} {LAST}")
+    yield
+    RANGE.write_text(before)
+
+
+def test_the_servers_own_queries_are_none_of_an_app(start, names, cgroup, few_ports):
+    with start() as daemon:
+        app = cgroup("app")
+        daemon.wait_line("/app: tproxy")
+        asked = app.spawn([sys.executable, "-c", ASK_BY_ALL_PORTS], stdout=subprocess.PIPE)
+        assert set(asked.communicate(timeout=60)[0].split()) == {b"198.18.0.1"}
+        bed.nft(FIREWALL)
+        try:
+            check(ask(app, "tcp", 4, NAME), 1, bed.REMOTE4)
+        finally:
+            bed.run("nft", "delete", "table", "inet", "firewall")
+        assert {f"{NAME} A", f"{NAME} AAAA"} <= set(names.lines)
