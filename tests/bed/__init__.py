@@ -14,6 +14,7 @@ from .conversation import Conversation
 from .daemon import IMPATIENT, NET_ADMIN_ONLY, OLDER_KERNEL, UNPRIVILEGED, Daemon, cgtproxy
 from .kernel import (
     daemons_table,
+    forget_flows,
     ip_routes,
     ip_rules,
     map_elements,
@@ -89,6 +90,7 @@ __all__ = [
     "endings",
     "everywhere",
     "flows",
+    "forget_flows",
     "inside",
     "ip_routes",
     "ip_rules",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import subprocess
 from typing import Any
 
@@ -62,8 +64,18 @@ def traces() -> list[str]:
     return found
 
 
+def forget_flows() -> None:
+    """Empty conntrack, which else remembers a datagram's ports and its NAT for 30 seconds. Whoever
+    gets such a port again is taken for who had it, so that once in many tests something else
+    than the rules decides."""
+    nfnetlink, delete, request = 12, 1 << 8 | 2, 1  # IPCTNL_MSG_CT_DELETE, of no flow in particular
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, nfnetlink) as netlink:
+        netlink.send(struct.pack("=IHHIIBBH", 20, delete, request, 0, 0, 0, 0, 0))
+
+
 def reset() -> None:
-    """Remove all that `traces` reports."""
+    """Remove all that `traces` reports, and what conntrack remembers."""
+    forget_flows()
     for entry in nft_json("tables"):
         run("nft", "delete", "table", entry["table"]["family"], entry["table"]["name"])
     for family, pristine in PRISTINE_RULES.items():

@@ -38,15 +38,29 @@ def few_ports():
     RANGE.write_text(before)
 
 
+def ask_by_all_ports(cgroup):
+    asked = cgroup.spawn([sys.executable, "-c", ASK_BY_ALL_PORTS], stdout=subprocess.PIPE)
+    return set(asked.communicate(timeout=60)[0].decode().split())
+
+
 def test_the_servers_own_queries_are_none_of_an_app(start, names, cgroup, few_ports):
     with start() as daemon:
         app = cgroup("app")
         daemon.wait_line("/app: tproxy")
-        asked = app.spawn([sys.executable, "-c", ASK_BY_ALL_PORTS], stdout=subprocess.PIPE)
-        assert set(asked.communicate(timeout=60)[0].split()) == {b"198.18.0.1"}
+        assert ask_by_all_ports(app) == {"198.18.0.1"}
         bed.nft(FIREWALL)
         try:
             check(ask(app, "tcp", 4, NAME), 1, bed.REMOTE4)
         finally:
             bed.run("nft", "delete", "table", "inet", "firewall")
         assert {f"{NAME} A", f"{NAME} AAAA"} <= set(names.lines)
+
+
+def test_the_bed_makes_conntrack_forget(start, names, cgroup):
+    names.tell("one.example", bed.REMOTE4)
+    with start() as daemon:
+        app = cgroup("app")
+        daemon.wait_line("/app: tproxy")
+        assert ask_by_all_ports(app) == {"198.18.0.1"}
+        bed.forget_flows()
+        assert ask_by_all_ports(cgroup("other")) == {bed.REMOTE4}
