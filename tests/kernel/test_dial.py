@@ -10,7 +10,7 @@ import pytest
 import bed
 from bed import dns
 from bed.upstreams import PORT, Upstream
-from cgtproxy.proxy.dial import Dialer
+from cgtproxy.proxy.dialer import Dialer
 from cgtproxy.proxy.reactor import Deadlines, Reactor
 from cgtproxy.proxy.upstream import Target
 from kernel.test_named_upstreams import nameserver
@@ -85,8 +85,8 @@ while True:
     kept.append(listener.accept()[0])
     if kept[-1].recv(3):
         kept[-1].sendall(b"\\5\\0")
-        kept[-1].recv(100)
-        kept[-1].sendall(b"\\5\\0\\0\\3\\x0dproxy.example\\0\\x35")
+        if kept[-1].recv(100):
+            kept[-1].sendall(b"\\5\\0\\0\\3\\x0dproxy.example\\0\\x35")
 """
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import bed
 from cgtproxy.config.model import FakePool, Server, Upstream, Workers
-from cgtproxy.proxy.dial import Dialer
+from cgtproxy.proxy.dialer import Dialer
 from cgtproxy.proxy.direct import Direct
 from cgtproxy.proxy.fakeip import names as fake_names
 from cgtproxy.proxy.fakeip.names import FakeNames, Leases

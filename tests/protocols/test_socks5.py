@@ -77,6 +77,14 @@ def test_a_check_ends_with_the_login() -> None:
     assert machine.done
 
 
+def test_it_goes_on_where_a_check_has_ended() -> None:
+    machine = Socks5(Endpoint("h", 1), "u", "p")
+    assert machine.resume() == b"\x05\x01\x00\x03\x01h\x00\x01"
+    assert machine.asked
+    assert machine.receive(OK4 + b"rest") == b""
+    assert (machine.done, machine.rest) == (True, b"rest")
+
+
 @pytest.mark.parametrize(
     "answers",
     [b"HTTP", b"\x04\x00", b"\x05\xff", b"\x05\x02", b"\x05\x00\x04\x00", b"\x05\x00\x05\x07"],

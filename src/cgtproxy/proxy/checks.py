@@ -8,7 +8,8 @@ from functools import partial
 
 from cgtproxy.config.model import Config, Upstream
 from cgtproxy.loop import Callback
-from cgtproxy.proxy.dial import Dial, Dialer, check_handshake
+from cgtproxy.proxy.dial import Dial
+from cgtproxy.proxy.dialer import Dialer, check_handshake
 from cgtproxy.proxy.reactor import Deadlines, Reactor
 from cgtproxy.proxy.targets import Targets
 from cgtproxy.proxy.upstream import Health, Target

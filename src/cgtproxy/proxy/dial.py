@@ -4,85 +4,25 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from cgtproxy.config.model import Upstream
-from cgtproxy.proxy.protocols.handshake import (
-    Handshake,
-    HandshakeError,
-    NoHandshake,
-    RefusedError,
-)
-from cgtproxy.proxy.protocols.http import HttpConnect
-from cgtproxy.proxy.protocols.socks5 import Endpoint, Socks5
-from cgtproxy.proxy.reactor import FAILED, HUNG_UP, READABLE, WRITABLE, Deadlines, Reactor
+from cgtproxy.proxy.protocols.handshake import Handshake, HandshakeError, RefusedError
+from cgtproxy.proxy.reactor import FAILED, HUNG_UP, READABLE, WRITABLE
 from cgtproxy.proxy.sockets import Socket, outgoing
-from cgtproxy.proxy.upstream import DIRECT, Target
+from cgtproxy.proxy.upstream import Target
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
+    from cgtproxy.proxy.dialer import Dialer
     from cgtproxy.proxy.tls import Tunnel
 
 _READ = 4096
+_AT_ONCE = ("socks5", "http")  # are talked to without TLS
 _PATIENCE = 2.0  # seconds for an address to take the connection, while there are others
 
 Done = Callable[["Dial"], None]
-
-
-def connect_handshake(upstream: Upstream, endpoint: Endpoint) -> Handshake:
-    if upstream.scheme == "socks5":
-        return Socks5(endpoint, upstream.user, upstream.password)
-    return HttpConnect(endpoint, upstream.user, upstream.password)
-
-
-def check_handshake(upstream: Upstream) -> Handshake:
-    """What tells that an upstream works, without a connection anywhere."""
-    if upstream.scheme == "socks5":
-        return Socks5(None, upstream.user, upstream.password)
-    return NoHandshake()
-
-
-def _contexts(upstreams: Iterable[Upstream]) -> dict[Upstream, SSLContext]:
-    """Where there is none, TLS is not loaded: it takes 2 MB."""
-    contexts = {}
-    for upstream in upstreams:
-        from cgtproxy.proxy.tls import client_context
-
-        contexts[upstream] = client_context(upstream.ca_file)
-    return contexts
-
-
-class Dialer:
-    """`targets` are the upstreams' addresses."""
-
-    def __init__(
-        self,
-        reactor: Reactor,
-        deadlines: Deadlines,
-        mark: int,
-        targets: Mapping[Upstream, Sequence[Target]],
-    ) -> None:
-        self.reactor = reactor
-        self.deadlines = deadlines
-        self.mark = mark
-        self.targets = targets
-        self.contexts = _contexts(u for u in targets if u.scheme == "https")
-
-    def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> Dial:
-        """Call `on_end` once, later, with the outcome. Sockets are made: not from a handler."""
-        return self._start(Dial(self, upstream, handshake, on_end, self.targets[upstream]))
-
-    def dial_directly(self, targets: Sequence[Target], on_end: Done) -> Dial:
-        """As dial(), but to the destination itself."""
-        return self._start(Dial(self, DIRECT, NoHandshake(), on_end, targets))
-
-    def _start(self, dial: Dial) -> Dial:
-        self.deadlines.add(dial)
-        dial.connect()
-        return dial
 
 
 class Dial:
@@ -110,7 +50,8 @@ class Dial:
         self.sock: Socket | None = None
         self._dialer = dialer
         self._on_end = on_end
-        self._connected = self._over = False
+        self._connected = self._over = self._resumed = False
+        self.wire: Socket | None = None  # is `sock`, but where there is a tunnel
         self.tunnel: Tunnel | None = None
         self._targets = list(targets)
         if not self._targets:
@@ -123,20 +64,43 @@ class Dial:
             return
         target = self._targets.pop(0)
         try:
-            self.sock = sock = outgoing(target.family, self._dialer.mark)
+            self.sock = self.wire = sock = outgoing(target.family, self._dialer.mark)
         except OSError as error:
             self._exhaust(error)
             return
         try:
             sock.connect(target.address)
         except BlockingIOError:
-            self._dialer.reactor.register(sock.fileno(), self._on_event)
+            pass
+        except OSError as error:
+            self._give_up(error.strerror or "no connection")
+            return
+        self._dialer.reactor.register(sock.fileno(), self._on_event)
+        if self._targets:
+            self._dialer.reactor.after(_PATIENCE, partial(self._hurry, sock))
+        if self.upstream.scheme in _AT_ONCE and not self.handshake.done:
+            self._greet()
+
+    def resume(self, spare: Dial) -> None:
+        """Should the other side be gone unnoticed, it begins anew, with connect()."""
+        assert spare.sock and spare.wire
+        self.sock, self.wire, self.tunnel = spare.sock, spare.wire, spare.tunnel
+        self._connected = self._resumed = True
+        self._dialer.reactor.handlers[self.sock.fileno()] = self._on_event
+        self.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_PATIENCE * 1000))
+        self._send(self.handshake.resume())
+
+    def _greet(self) -> None:
+        """A server on this host has accepted by now; where it has not, an event will tell."""
+        assert self.sock
+        try:
+            self.sock.send(self.handshake.start(), socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
         except OSError as error:
             self._give_up(error.strerror or "no connection")
         else:
-            self._dialer.reactor.register(sock.fileno(), self._on_event)
-        if self._targets:
-            self._dialer.reactor.after(_PATIENCE, partial(self._hurry, sock))
+            self._connected = True
 
     def _hurry(self, sock: Socket) -> None:
         if sock is self.sock and not self._connected:
@@ -144,6 +108,7 @@ class Dial:
 
     def expire(self) -> None:
         self._targets.clear()
+        self._resumed = False
         self._give_up("no answer in time")
 
     def _on_event(self, mask: int) -> None:
@@ -228,7 +193,11 @@ class Dial:
     def _give_up(self, why: str) -> None:
         """This address; perhaps there are others."""
         self.failure = why
-        self.unanswered |= self.handshake.asked
+        if self._resumed:
+            self._targets = self._targets if self.handshake.asked else []
+            self._resumed = False
+        else:
+            self.unanswered |= self._connected and self.handshake.asked
         if self.sock:
             self._dialer.reactor.drop(self.sock.fileno())
             self.sock.close()
@@ -246,4 +215,6 @@ class Dial:
         self._dialer.deadlines.remove(self)
         if self.sock:
             self._dialer.reactor.handlers.pop(self.sock.fileno())
+            if self._resumed and self.wire:
+                self.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
         self._on_end(self)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from cgtproxy.config.model import Upstream
-from cgtproxy.proxy.dial import Dial, Dialer, connect_handshake
+from cgtproxy.proxy.dial import Dial
+from cgtproxy.proxy.dialer import Dialer, connect_handshake
 from cgtproxy.proxy.direct import Direct
 from cgtproxy.proxy.fakeip.names import FakeName
 from cgtproxy.proxy.names.destinations import Destinations, show_both
@@ -137,7 +138,7 @@ class _Attempts:
         down = up.twin
         down.hung_up = dial.hung_up
         relays.reactor.register(up.fd, up.on_event)
-        # Its readiness was reported to the dial already, and will not be again.
-        down.pump()
+        if down.buffer or down.hung_up or not dial.upstream.host:
+            down.pump()  # The event was the dial's, and does not come again.
         if not up.closed:
             up.pump()

@@ -13,7 +13,6 @@ from pathlib import Path
 from socket import AF_UNIX
 
 from cgtproxy.config.model import Config, Tproxy, Upstream
-from cgtproxy.proxy.dial import Dialer
 from cgtproxy.proxy.direct import Direct
 from cgtproxy.proxy.fakeip.names import FakeNames, Leases
 from cgtproxy.proxy.fakeip.slots import Slots
@@ -24,6 +23,7 @@ from cgtproxy.proxy.names.stub import Stub
 from cgtproxy.proxy.opener import UpstreamOpener
 from cgtproxy.proxy.reactor import Deadlines, Reactor
 from cgtproxy.proxy.relay.tcp import Relays
+from cgtproxy.proxy.spares import SparingDialer
 from cgtproxy.proxy.throttle import Throttle
 from cgtproxy.proxy.udp.listener import DatagramListener
 from cgtproxy.proxy.udp.opener import UdpOpener
@@ -62,7 +62,7 @@ class Worker:
         self._names = FakeNames(pools), Leases(reactor)
         self._resolvers = resolvers
         self._mark = mark = config.limits.mark
-        self._dialer = Dialer(reactor, self._connecting, mark, targets)
+        self._dialer = SparingDialer(reactor, self._connecting, mark, targets)
         self._direct = Direct(self._relays, self._connecting, mark, self._throttle)
         self._listeners: list[Listener | DatagramListener] = []
         for tproxy in config.tproxies:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from cgtproxy.config.model import Upstream
-from cgtproxy.proxy.dial import connect_handshake
+from cgtproxy.proxy.dialer import connect_handshake
 from cgtproxy.proxy.protocols.handshake import Handshake, HandshakeError, RefusedError
 from cgtproxy.proxy.protocols.socks5 import Endpoint
 from cgtproxy.proxy.sockets import Socket, numeric, outgoing

@@ -31,6 +31,9 @@ class Handshake(Protocol):
     def start(self) -> bytes:
         """With each connection; what came by the one before is forgotten."""
 
+    def resume(self) -> bytes:
+        """Instead of start(), with a connection that a check has found to work."""
+
     def receive(self, data: bytes) -> bytes:
         """Raises HandshakeError or RefusedError."""
 
@@ -46,6 +49,8 @@ class NoHandshake:
 
     def start(self) -> bytes:
         return b""
+
+    resume = start
 
     def receive(self, data: bytes) -> bytes:
         raise AssertionError(f"done before {len(data)} bytes came")

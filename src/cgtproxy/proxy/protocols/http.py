@@ -33,6 +33,8 @@ class HttpConnect:
             lines.append(b"Proxy-Authorization: Basic %b" % self._login)
         return b"\r\n".join((*lines, b"", b""))
 
+    resume = start
+
     def receive(self, data: bytes) -> bytes:
         self.rest += data
         while not self.done and (end := _END.search(self.rest, 0, LONGEST)):

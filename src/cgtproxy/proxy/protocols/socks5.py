@@ -131,6 +131,10 @@ class Socks5:
         methods = bytes((NO_AUTH, USER_PASSWORD)) if self._user else bytes((NO_AUTH,))
         return bytes((VERSION, len(methods))) + methods
 
+    def resume(self) -> bytes:
+        self.rest = b""
+        return self._request()
+
     def receive(self, data: bytes) -> bytes:
         self.rest += data
         answer = b""

@@ -8,7 +8,8 @@ from functools import partial
 from typing import TypeAlias
 
 from cgtproxy.config.model import Upstream
-from cgtproxy.proxy.dial import Dial, Dialer
+from cgtproxy.proxy.dial import Dial
+from cgtproxy.proxy.dialer import Dialer
 from cgtproxy.proxy.keepalive import keep_alive
 from cgtproxy.proxy.protocols.socks5 import ANYWHERE, ASSOCIATE, Endpoint, Socks5
 from cgtproxy.proxy.reactor import FAILED, READABLE
