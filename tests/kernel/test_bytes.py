@@ -85,3 +85,15 @@ def test_through(start, app, cgroup, server, tmp_path, name):
     with make(cgroup("upstream"), tmp_path), start(text) as proxy:
         check(app, server, *ends)
         assert "Traceback" not in proxy.output
+
+
+def test_a_half_close_under_tls_loses_nothing_that_comes_meanwhile(
+    start, app, cgroup, server, tmp_path
+):
+    plan = [transfer(up=65536, down=65536, piece=100, reader=4096, end="fin")] * 8
+    with (
+        https(cgroup("upstream"), tmp_path),
+        start(config(f"https://{ADDRESS}?ca-file={tmp_path}/cert.pem")),
+    ):
+        for _ in range(20):
+            assert transfers.run(app, bed.REMOTE4, plan) == ["ok"] * len(plan)

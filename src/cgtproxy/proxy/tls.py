@@ -48,7 +48,7 @@ class Tunnel:
         self._ready: Callable[[], None] | None = None
         self._to_sock = self._to_inner = b""
         self._sock_ended = self._inner_ended = self._closed = False
-        self._shaken = False
+        self._shaken = self._notified = False
 
     def start(self, on_ready: Callable[[], None]) -> None:
         """`on_ready` is called when the certificate is found right."""
@@ -86,6 +86,7 @@ class Tunnel:
         if self._shaken:
             moved |= self._decrypt()
             moved |= self._encrypt()
+            self._say_the_end()
         moved |= self._write_sock()
         if self._sock_ended and self._inner_ended and not (self._to_sock or self._to_inner):
             self._close()
@@ -154,9 +155,19 @@ class Tunnel:
             self._tls.write(data)
         else:
             self._inner_ended = True
-            with contextlib.suppress(ssl.SSLError):
-                self._tls.unwrap()  # close_notify: our half is over (RFC 8446, section 6.1)
         return True
+
+    def _say_the_end(self) -> None:
+        """close_notify: our half is over (RFC 8446, section 6.1).
+
+        unwrap() goes on to wait for the other side's, and loses what it reads before that: so
+        there must be nothing to read.
+        """
+        unread = self._to_inner or self._incoming.pending or self._tls.pending()
+        if self._inner_ended and not self._notified and (self._sock_ended or not unread):
+            self._notified = True
+            with contextlib.suppress(ssl.SSLError):
+                self._tls.unwrap()
 
     def _write_sock(self) -> bool:
         self._to_sock = self._to_sock or self._outgoing.read()
@@ -167,7 +178,7 @@ class Tunnel:
         except BlockingIOError:
             return False
         self._to_sock = self._to_sock[sent:]
-        if self._inner_ended and not self._to_sock and not self._outgoing.pending:
+        if self._notified and not self._to_sock and not self._outgoing.pending:
             self._sock.shutdown(socket.SHUT_WR)
         return True
 
