@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 
@@ -21,12 +20,12 @@ class Served:
         return found
 
     def cpu(self) -> float:
-        """Seconds, user and system."""
-        ticks = 0
+        """Seconds, user and system, of all threads; /proc/PID/stat counts hundredths only."""
+        nanoseconds = 0
         for pid in self.pids():
-            values = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            ticks += int(values[11]) + int(values[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+            for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+                nanoseconds += int(file.read_text().split()[0])
+        return nanoseconds / 1e9
 
     def memory(self) -> float:
         """MB; what processes share counts once."""

@@ -86,48 +86,67 @@ def answer(open_: dict[int, socket.socket], fd: int) -> None:
 
 
 def closing(host: str, seconds: float, clients: int) -> dict[str, Any]:
-    poll = select.epoll()
-    began: dict[int, tuple[socket.socket, float]] = {}
-    times: list[float] = []
-    answered: set[int] = set()
+    measured = Closing(host, time.perf_counter() + seconds)
+    for _ in range(clients):
+        measured.connect()
+    measured.run()
+    times = measured.times
+    return {"rate": len(times) / seconds, "failed": measured.failed, **percentiles(times)}
 
-    def connect() -> None:
+
+class Closing:
+    """Clients that connect, ask, and are answered and closed upon, again and again until `end`."""
+
+    def __init__(self, host: str, end: float) -> None:
+        self.times: list[float] = []  # from before connect() to the answer
+        self.failed = 0
+        self._host = host
+        self._end = end
+        self._poll = select.epoll()
+        self._began: dict[int, tuple[socket.socket, float]] = {}
+        self._answered: set[int] = set()
+
+    def connect(self) -> None:
         sock = socket.socket()
         sock.setblocking(False)
-        fd = sock.fileno()
-        began[fd] = sock, time.perf_counter()
-        if sock.connect_ex((host, PORT)) not in (0, 115):
+        self._began[sock.fileno()] = sock, time.perf_counter()
+        if sock.connect_ex((self._host, PORT)) not in (0, 115):
             raise OSError("no connection")
-        poll.register(fd, select.EPOLLOUT)
+        self._poll.register(sock, select.EPOLLOUT)
 
-    failed = 0
-    for _ in range(clients):
-        connect()
-    end = time.perf_counter() + seconds
-    # The last ones are seen to their end, too: where a client is killed, the server's sockets wait
-    # for its last ACK, and a later client with the same port has to send its SYN twice.
-    while began and time.perf_counter() < end + GRACE:
-        for fd, mask in poll.poll(GRACE):
-            sock, start = began[fd]
-            try:
-                if mask & select.EPOLLOUT and not mask & select.EPOLLIN:
-                    sock.send(QUESTION)
-                    poll.modify(fd, select.EPOLLIN)
-                    continue
-                if sock.recv(100):
-                    now = time.perf_counter()
-                    if fd not in answered and now < end:
-                        answered.add(fd)
-                        times.append(now - start)
-                    continue
-            except OSError:
-                failed += 1
-            answered.discard(fd)
-            del began[fd]
-            sock.close()
-            if time.perf_counter() < end:
-                connect()
-    return {"rate": len(times) / seconds, "failed": failed, **percentiles(times)}
+    def run(self) -> None:
+        """The last ones are seen to their end, too: when a client is killed, sockets of the server
+        wait for its last ACK, and a later client with the same port must send its SYN twice."""
+        while self._began and time.perf_counter() < self._end + GRACE:
+            for fd, mask in self._poll.poll(GRACE):
+                try:
+                    over = self._go_on(fd, mask)
+                except OSError:
+                    self.failed += 1
+                    over = True
+                if over:
+                    self._close(fd)
+
+    def _go_on(self, fd: int, mask: int) -> bool:
+        """Whether the connection is over."""
+        sock, start = self._began[fd]
+        if mask & select.EPOLLOUT and not mask & select.EPOLLIN:
+            sock.send(QUESTION)
+            self._poll.modify(fd, select.EPOLLIN)
+            return False
+        if not sock.recv(100):
+            return True
+        now = time.perf_counter()
+        if fd not in self._answered and now < self._end:
+            self._answered.add(fd)
+            self.times.append(now - start)
+        return False
+
+    def _close(self, fd: int) -> None:
+        self._answered.discard(fd)
+        self._began.pop(fd)[0].close()
+        if time.perf_counter() < self._end:
+            self.connect()
 
 
 def rtt(host: str, seconds: float, _: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The server's event loop: the daemon's, with edge-triggered sockets besides.
 
-A socket is registered once, for all events, and never changed (epoll_ctl(2) a connection, not a
-transfer). So a handler must read or write until EAGAIN, or ask to be called again with soon().
+A socket is registered once, for all events, and hardly ever changed (epoll_ctl(2) a connection, not
+a transfer). So a handler must read or write until EAGAIN, or ask to be called again with soon().
 
 Sockets are made in what soon() and later() call, never in a handler: a descriptor closed by one
 handler and used again by another would get the events that the kernel reported for its forerunner.
@@ -46,6 +46,14 @@ class Reactor(Loop):
         """As register(), but not told when it can be written to: after each datagram, that is."""
         self.handlers[fd] = handler
         self._epoll.register(fd, EPOLLIN | EPOLLET)
+
+    def mute(self, fd: int) -> None:
+        """Until unmute(), do not tell that it can be read from."""
+        self._epoll.modify(fd, EPOLLOUT | EPOLLET)
+
+    def unmute(self, fd: int) -> None:
+        """And tell at once if it can."""
+        self._epoll.modify(fd, _EVERYTHING)
 
     def forget(self, fd: int) -> None:
         """Before a registered descriptor is closed, which takes it out of epoll."""

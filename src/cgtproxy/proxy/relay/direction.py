@@ -37,6 +37,7 @@ class Direction:
         "hung_up",
         "idle",
         "kept_alive",
+        "muted",
         "nonblocking",
         "pipe",
         "piped",
@@ -59,7 +60,7 @@ class Direction:
         self.piped = 0  # bytes in the pipe
         self.idle = 0  # sweeps since something happened
         self.bulk = self.closed = self.finished = self.hung_up = self.urgent = False
-        self.kept_alive = self.nonblocking = False
+        self.kept_alive = self.muted = self.nonblocking = False
         self.writes = 0
 
     def on_event(self, mask: int) -> None:
@@ -79,7 +80,11 @@ class Direction:
                 if self.closed:
                     return
         if mask & READABLE:
-            self.pump()
+            if self.buffer is None and not self.piped:
+                self.pump()
+            elif not self.muted:  # else a slow sink's source would wake us in vain all the time
+                self.muted = True
+                self.relays.reactor.mute(self.fd)
 
     def pump(self) -> None:
         """Move what can be moved."""
@@ -127,6 +132,7 @@ class Direction:
             try:
                 count = self.source.recv_into(relays.buffer, COPY, _DONTWAIT)
             except BlockingIOError:
+                self._unmute()
                 return
             except OSError:
                 self.abort()
@@ -144,7 +150,15 @@ class Direction:
             if not self.urgent:
                 if self.hung_up:
                     self._end()
+                else:
+                    self._unmute()
                 return
+
+    def _unmute(self) -> None:
+        """Where the source is empty; what came meanwhile is reported at once."""
+        if self.muted:
+            self.muted = False
+            self.relays.reactor.unmute(self.fd)
 
     def _send(self, count: int) -> bool:
         """Whether all of the shared buffer's first bytes went out; else the rest is kept."""
@@ -185,6 +199,7 @@ class Direction:
             try:
                 count = os.splice(self.fd, pipe.writer, SIZE, flags=_SPLICE)
             except BlockingIOError:
+                self._unmute()
                 break
             except OSError:
                 self.abort()
@@ -216,7 +231,7 @@ class Direction:
                 return
         self.finished = True
         if self.twin.finished:
-            self._close()
+            self.relays.leave(self)
             self.source.close()
             self.sink.close()
             return
@@ -228,21 +243,6 @@ class Direction:
     def abort(self) -> None:
         """End both directions by RST: what was under way is lost, and both sides shall know."""
         if not self.closed:
-            self._close()
+            self.relays.leave(self)
             reset(self.source)
             reset(self.sink)
-
-    def _close(self) -> None:
-        relays, twin = self.relays, self.twin
-        for direction in (self, twin):
-            direction.closed = direction.finished = True
-            direction.buffer = None
-            relays.reactor.forget(direction.fd)
-            relays.open.discard(direction)
-            if direction.pipe:
-                relays.pipes.discard(direction.pipe)
-                direction.pipe = None
-        if relays.on_close:
-            relays.closed(self, twin)
-        # Cycles would wait for the garbage collector.
-        del self.twin, twin.twin

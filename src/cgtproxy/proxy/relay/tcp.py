@@ -55,10 +55,21 @@ class Relays:
             self.reactor.after(self._period, self._sweep)
         return up
 
-    def closed(self, *directions: Direction) -> None:
-        for direction in directions:
-            if callback := self.on_close.pop(direction, None):
+    def leave(self, direction: Direction) -> None:
+        """Undo join(); the sockets are still to be closed."""
+        twin = direction.twin
+        for each in (direction, twin):
+            each.closed = each.finished = True
+            each.buffer = None
+            self.reactor.forget(each.fd)
+            self.open.discard(each)
+            if each.pipe:
+                self.pipes.discard(each.pipe)
+                each.pipe = None
+            if self.on_close and (callback := self.on_close.pop(each, None)):
                 callback()
+        # Cycles would wait for the garbage collector.
+        del direction.twin, twin.twin
 
     def _sweep(self) -> None:
         for up in list(self.open):
