@@ -142,6 +142,21 @@ def test_a_killed_worker_ends_only_its_own(start, cgroup):
             talk.stop()
 
 
+def test_a_worker_that_does_not_get_on_keeps_nobody_waiting(start, cgroup):
+    # Once in 4,000 times the kernel's hash would lead none of them to the stopped worker.
+    flows = [bed.Flow("tcp", f"192.0.2.{number}", 80) for number in range(100, 112)]
+    with start(config(workers={"count": 2})) as server:
+        app = cgroup("app")
+        stopped = processes(server)[0]
+        os.kill(stopped, signal.SIGSTOP)
+
+        def all_answered():
+            return {outcome.by for outcome in bed.probe(app, *flows).values()} == {"origin"}
+
+        bed.wait_until(all_answered, "the other worker to take all")
+        os.kill(stopped, signal.SIGCONT)
+
+
 def test_workers_killed_under_load(start, cgroup):
     text = config(workers={"count": 2})
     with start(text) as server:

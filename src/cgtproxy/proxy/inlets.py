@@ -13,9 +13,13 @@ Kind: TypeAlias = tuple[Maker, int, int]  # listen or listen_datagrams, family, 
 
 
 class Inlets(NamedTuple):
-    """The sockets of one process on which one TPROXY's traffic comes in."""
+    """The sockets of one process on which one TPROXY's traffic comes in.
+
+    `streams_of_others` are those that it accepts from when their own workers are busy.
+    """
 
     streams: Sequence[Socket]
+    streams_of_others: Sequence[Socket]
     datagrams: Sequence[Socket]
 
 
@@ -45,24 +49,28 @@ class InletSockets:
     def of(self, config: Config, number: int) -> Mapping[str, Inlets]:
         """Those of worker `number`, by the TPROXY's name."""
 
-        def find(wanted: Maker, port: int) -> list[Socket]:
+        def find(wanted: Maker, port: int) -> list[list[Socket]]:
             found = self._sockets.items()
-            return [s[number] for (make, _, p), s in found if (make, p) == (wanted, port)]
+            return [socks for (make, _, p), socks in found if (make, p) == (wanted, port)]
 
-        return {
-            tproxy.name: Inlets(find(listen, tproxy.port), find(listen_datagrams, tproxy.port))
-            for tproxy in config.tproxies
-            if tproxy.server
-        }
+        def inlets(port: int) -> Inlets:
+            streams, datagrams = find(listen, port), find(listen_datagrams, port)
+            return Inlets(
+                [socks[number] for socks in streams],
+                [sock for socks in streams for sock in socks if sock is not socks[number]],
+                [socks[number] for socks in datagrams],
+            )
+
+        return {tproxy.name: inlets(tproxy.port) for tproxy in config.tproxies if tproxy.server}
 
     def leave(self, number: int | None = None) -> None:
-        """In another process: keep none but those of worker `number`.
+        """In another process: keep none but those that worker `number` has to do with.
 
         A listening socket that nobody accepts from would still get its share of the clients.
         """
-        for socks in self._sockets.values():
+        for (make, _, _), socks in self._sockets.items():
             for other, sock in enumerate(socks):
-                if other != number:
+                if number is None or (make is listen_datagrams and other != number):
                     sock.close()
 
 

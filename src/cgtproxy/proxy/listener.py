@@ -12,6 +12,8 @@ from cgtproxy.proxy.throttle import Throttle
 
 _MOST_AT_ONCE = 32
 _RETRY = 0.1  # seconds
+# The kernel wakes the first that waits: after this time all workers wait for their own clients.
+_HELP = 0.5  # seconds
 # accept(2): what happened to one connection before it was accepted says nothing of the others
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -46,10 +48,17 @@ class Gate:
 
 
 class Listener:
-    """One of the listening sockets, `sock`, of one process."""
+    """One of the listening sockets, `sock`; another worker's while that one is busy."""
 
     def __init__(
-        self, sock: Socket, gate: Gate, opener: Opener, relays: Relays, throttle: Throttle
+        self,
+        sock: Socket,
+        gate: Gate,
+        opener: Opener,
+        relays: Relays,
+        throttle: Throttle,
+        *,
+        own: bool,
     ) -> None:
         self._sock = sock
         self._family = sock.family
@@ -59,8 +68,11 @@ class Listener:
         self._reactor: Reactor = relays.reactor
         self._throttle = throttle
         self._at_once = 1
-        self._stopped = False
-        self._reactor.watch(sock, self._on_readable)
+        self._stopped = True
+        if own:
+            self._resume()
+        else:
+            self._reactor.after(_HELP, self._resume)
 
     def close(self) -> None:
         """Leave the socket to its other holders."""
@@ -116,4 +128,4 @@ class Listener:
         if self._sock.fileno() < 0:
             return
         self._stopped = False
-        self._reactor.watch(self._sock, self._on_readable)
+        self._reactor.watch_shared(self._sock, self._on_readable)

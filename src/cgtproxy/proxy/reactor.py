@@ -14,7 +14,16 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
+from select import (
+    EPOLLERR,
+    EPOLLET,
+    EPOLLEXCLUSIVE,
+    EPOLLHUP,
+    EPOLLIN,
+    EPOLLOUT,
+    EPOLLPRI,
+    EPOLLRDHUP,
+)
 from typing import Protocol
 
 from cgtproxy.loop import Callback, Loop, Readable
@@ -36,6 +45,12 @@ class Reactor(Loop):
         self.handlers: dict[int, Handler] = {}
         self._ready: deque[Callback] = deque()
         self._late: deque[Callback] = deque()
+
+    def watch_shared(self, source: Readable, callback: Callback) -> None:
+        """As watch(), where other processes watch the same: the kernel wakes the first of them
+        that waits, in the order in which they began."""
+        self._readers[source.fileno()] = callback
+        self._epoll.register(source.fileno(), EPOLLIN | EPOLLEXCLUSIVE)
 
     def register(self, fd: int, handler: Handler) -> None:
         """Call `handler` with the mask of each event; it gets those that are pending at once."""

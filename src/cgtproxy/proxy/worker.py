@@ -87,8 +87,10 @@ class Worker:
         opener = UpstreamOpener(
             choice, self._dialer, self._direct, destinations, self._relays, self._throttle
         )
-        for sock in inlets.streams:
-            self._listeners.append(Listener(sock, gate, opener, self._relays, self._throttle))
+        for socks, own in ((inlets.streams, True), (inlets.streams_of_others, False)):
+            for sock in socks:
+                listener = Listener(sock, gate, opener, self._relays, self._throttle, own=own)
+                self._listeners.append(listener)
         if not tproxy.no_udp:
             doors = Doors(gate, destinations)
             way = UdpOpener(tproxy.server, choice, self._dialer, doors, self._sessions)
