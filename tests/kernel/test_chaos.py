@@ -150,11 +150,13 @@ def test_chaos(tproxy_server, cgroup, owned):
     vandal = Vandal(daemon, seed, owned)
     try:
         with daemon:
-            with (
-                bed.Prober(cgroup("app-proxy"), *flows, interval=0.03, timeout=0.5) as proxied,
-                bed.Prober(cgroup("app-drop"), *flows, interval=0.03, timeout=0.5) as dropped,
-                bed.Prober(cgroup("app-direct"), *flows, interval=0.03, timeout=0.5) as direct,
-            ):
+            apps = [cgroup(f"app-{end}") for end in ("proxy", "drop", "direct")]
+            # How soon a new cgroup has its rule is another test's affair, and a matter of load.
+            bed.wait_until(lambda: bed.verdicts() == bed.endings.wanted(), "the apps' rules")
+            proxied, dropped, direct = (
+                bed.Prober(app, *flows, interval=0.03, timeout=0.5) for app in apps
+            )
+            with proxied, dropped, direct:
                 for prober in (proxied, dropped, direct):
                     prober.wait_rounds()
                 for _ in range(ACTIONS):
