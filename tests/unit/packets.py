@@ -7,8 +7,8 @@ from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from cgtproxy.cgroup.tree import Cgroup
+from cgtproxy.nft.decision import CGROUP_MAP
 from cgtproxy.nft.model import Chain, Table
-from cgtproxy.nft.ruleset import CGROUP_MAP
 from cgtproxy.nft.state import State
 from unit.configurations import ancestors
 
@@ -18,22 +18,25 @@ class Packet:
     """A packet that a process in `cgroup` sends; `destination` and `mark` may change on its way.
 
     `answer`: its connection was opened by the other side; `translated`: its connection's
-    destination was changed when it was opened; `mark`: its socket has one.
+    destination was changed when it was opened; `mark`: its socket has one; `connection_mark`: of
+    the connection, if it has one yet. Without `cgroup` it is the kernel's own, of no socket.
     """
 
-    cgroup: Cgroup
+    cgroup: Cgroup | None
     protocol: str
     destination: IPv4Address | IPv6Address
     port: int
     answer: bool = False
     translated: bool = False
     mark: int = 0
+    connection_mark: int = 0
     tproxy_port: int = 0
 
     def __repr__(self) -> str:
         to = f"{self.protocol} {self.destination} port {self.port}"
         options = " answer" * self.answer + " translated" * self.translated
-        return f"<{self.cgroup.path!r} ({self.cgroup.target}): {to}{options}>"
+        by = f"{self.cgroup.path!r} ({self.cgroup.target})" if self.cgroup else "the kernel"
+        return f"<{by}: {to}{options} of a connection marked {self.connection_mark}>"
 
 
 network = cache(ip_network)
@@ -85,6 +88,12 @@ class Machine:
                 verdicts = {int(e.text, 16): e.verdict for e in self.constant[name[1:]]}
                 found = verdicts.get(packet.mark)
                 return " ".join(found) if found else "break"
+            case ["meta", "mark", "set", "ct", "mark"]:
+                packet.mark = packet.connection_mark
+                return ""
+            case ["ct", "mark", "set", value]:
+                packet.connection_mark = int(value, 16)
+                return ""
             case ["meta", "mark", "set", value]:
                 packet.mark = int(value, 16)
                 return ""
@@ -106,6 +115,11 @@ class Machine:
                 return packet.answer
             case ["ct", "status", "dnat"]:
                 return packet.translated
+            case ["ct", "mark", name]:
+                marks = [int(e.text, 16) for e in self.constant[name[1:]]]
+                return packet.connection_mark in marks
+            case ["meta", "skuid", "!=", "4294967295"]:
+                return packet.cgroup is not None
             case ["socket", "cgroupv2", "level", level, name]:
                 key = self._ancestor(packet, int(level))
                 return key in self.elements and self.elements[key].set_name == name[1:]
@@ -140,4 +154,5 @@ class Machine:
 
     @staticmethod
     def _ancestor(packet: Packet, level: int) -> int | None:
-        return next((c.id for c in ancestors(packet.cgroup) if c.level == level), None)
+        line = ancestors(packet.cgroup) if packet.cgroup else []
+        return next((cgroup.id for cgroup in line if cgroup.level == level), None)

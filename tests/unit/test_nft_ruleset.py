@@ -80,17 +80,25 @@ def packets(config: Config, cgroups: list[Cgroup]) -> Iterator[Packet]:
         for what in product(("tcp", "udp"), destinations, (53, 443), (False, True)):
             protocol, destination, port, translated = what
             yield Packet(cgroup, protocol, destination, port, translated=translated)
+        for tproxy in config.tproxies:  # as if another rule had been there when it was opened
+            destination = ip_address("198.51.100.7")
+            yield Packet(cgroup, "tcp", destination, 443, connection_mark=tproxy.mark)
+    for mark in {0, 99, *(tproxy.mark for tproxy in config.tproxies)}:
+        yield Packet(None, "tcp", ip_address("198.51.100.7"), 443, connection_mark=mark)
 
 
 def fate(config: Config, packet: Packet) -> Tproxy | str:
     """What the documentation says: a TPROXY, "drop" or "untouched"."""
     if packet.answer or packet.mark or packet.protocol not in ("tcp", "udp"):
         return "untouched"
+    made_up = any(packet.destination in network for pool in config.pools for network in pool)
+    bypassed = any(packet.destination in network for network in config.bypass) and not made_up
+    if packet.cgroup is None:
+        marked = (t for t in config.tproxies if t.mark == packet.connection_mark)
+        return "untouched" if bypassed else next(marked, "untouched")
     target = packet.cgroup.target
     tproxy = next((t for t in config.tproxies if t.name == target.tproxy), None)
     hijacked = tproxy and hijacks(tproxy, packet)
-    made_up = any(packet.destination in network for pool in config.pools for network in pool)
-    bypassed = any(packet.destination in network for network in config.bypass) and not made_up
     if bypassed and not (hijacked and hijacked.loopback and packet.destination.is_loopback):
         return "untouched"
     if tproxy is None:
@@ -147,8 +155,9 @@ def check(machine: Machine, config: Config, packet: Packet) -> None:
     assert (verdict, packet.mark) == ("accept", wanted.mark), sent
     if query:
         assert machine.run("dns", packet) == "accept", sent
-        assert packet.mark == 0, sent
+        assert packet.mark == packet.connection_mark == 0, sent
         assert (packet.destination, packet.port) == (query.server, query.server_port), sent
     else:
+        assert packet.connection_mark == wanted.mark, sent
         assert machine.run("prerouting", packet) == "accept", sent
         assert packet.tproxy_port == wanted.port, sent

@@ -9,8 +9,9 @@ from cgtproxy.cgroup.mount import find
 from cgtproxy.cgroup.scan import scan
 from cgtproxy.cgroup.tree import Cgroup, Tree
 from cgtproxy.commands.source import describe, load
+from cgtproxy.nft.decision import CGROUP_MAP
 from cgtproxy.nft.plan import Plan
-from cgtproxy.nft.ruleset import CGROUP_MAP, build
+from cgtproxy.nft.ruleset import build
 from cgtproxy.nft.text import Members, render
 from cgtproxy.policy import Policy
 

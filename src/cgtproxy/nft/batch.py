@@ -17,8 +17,8 @@ from cgtproxy.netlink.wire import (
     string,
 )
 from cgtproxy.nft import wire
+from cgtproxy.nft.decision import CGROUP_MAP
 from cgtproxy.nft.model import TABLE, Chain, Element, Set, Table
-from cgtproxy.nft.ruleset import CGROUP_MAP
 from cgtproxy.nft.state import Change, Elements
 
 HOOKS = {"prerouting": 0, "output": 3, "postrouting": 4}  # NF_INET_*

@@ -1,20 +1,17 @@
 """From a configuration to the table: what happens to a packet, in order.
 
-    output (route)        answers, what is not TCP or UDP, and what the built-in server sends
-      │                   leave; so does what goes to a bypass
-      └ cgroups           deepest level first, the cgroup's element decides
-          └ mark-NAME     no-udp, no-ipv6 and DNS are looked at, then the packet gets the fwmark:
-                          the ip rule sends it to lo, and it comes in again through
-    prerouting            └ tproxy-NAME gives it to the TPROXY server's socket
-    dns (nat)             └ dns-NAME gives a marked query to the DNS server instead
-    own-queries (raw)     keeps what the built-in server asks apart from those
-    guard (postrouting)   a marked packet that leaves for a network is dropped: a lost ip rule
-                          or route must not leak what was to be proxied
-
-A map's `goto` element makes nf_tables validate the whole map at each change (nft_lookup_validate):
-1 ms an insertion with 10,000 cgroups, 60 ms with 100,000. Plain verdicts do not, so the map
-tells by them: `accept` is direct, `drop` is drop, `continue` goes on in its rule with `goto` the
-first TPROXY, and `return` leaves for whatever others there are.
+output (route)        answers, what is not TCP or UDP, and what the built-in server sends
+  │                   leave; so does what goes to a bypass
+  └ cgroups           deepest level first, the cgroup's element decides
+      ├ mark-NAME     no-udp, no-ipv6 and DNS are looked at, then the packet gets the fwmark:
+      │               the ip rule sends it to lo, and it comes in again through
+      └ strays        what the kernel sends for a connection whose socket is gone goes
+                      where the connection went
+prerouting            └ tproxy-NAME gives it to the TPROXY server's socket
+dns (nat)             └ dns-NAME gives a marked query to the DNS server instead
+own-queries (raw)     keeps what the built-in server asks apart from those
+guard (postrouting)   a marked packet that leaves for a network is dropped: a lost ip rule
+                      or route must not leak what was to be proxied
 """
 
 from __future__ import annotations
@@ -24,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from cgtproxy.config.model import DROP, Network, Tproxy
 from cgtproxy.nft import model
 from cgtproxy.nft import statements as nft
+from cgtproxy.nft.decision import CGROUP_MAP, decision
 from cgtproxy.nft.model import (
     PRIORITY_BEFORE_DSTNAT,
     PRIORITY_MANGLE,
@@ -35,9 +33,8 @@ from cgtproxy.nft.model import (
     Set,
     Table,
 )
-from cgtproxy.nft.plan import DNS_PORT, VERSIONS, Outcome, Plan, queries
+from cgtproxy.nft.plan import DNS_PORT, VERSIONS, Plan, queries
 
-CGROUP_MAP = "cgroup-vmap"
 PROTOCOL_SET = "protocols"
 MARK_SET = "marks"
 TPROXY_MAP = "tproxy-vmap"
@@ -62,7 +59,7 @@ def build(plan: Plan, levels: Sequence[int]) -> Table:
     ]
     sets += [_networks(BYPASS_SETS[v], v, plan.bypass[v]) for v in VERSIONS if plan.bypass[v]]
     sets += [_networks(POOL_SETS[v], v, plan.pools[v]) for v in VERSIONS if plan.guards_pools(v)]
-    chains = [*_decision(plan, levels), *_output(plan)]
+    chains = _output(plan, levels)
     if tproxies:
         sets.append(Set(MARK_SET, "mark", tuple(model.mark(t.mark) for t in tproxies)))
         sets.append(_by_mark(TPROXY_MAP, "tproxy", plan, tproxies))
@@ -93,35 +90,15 @@ def _bypassed(plan: Plan) -> list[nft.Statement]:
     ]
 
 
-def _decision(plan: Plan, levels: Sequence[int]) -> list[Chain]:
-    """Which chain a packet goes to: `cgroups`, and `decide` where the map alone cannot tell."""
-    ordered = sorted(levels, reverse=True)
-    then: Rule = ()
-    others: list[Outcome] = []
-    for outcome in plan.outcomes.values():
-        if outcome.verdict == "continue":
-            then = (nft.verdict("goto", outcome.chain),)
-        elif outcome.verdict == "return":
-            others.append(outcome)
-    rules: list[Rule] = [(nft.cgroup_vmap(level, CGROUP_MAP), *then) for level in ordered]
-    if not others:
-        return [Chain("cgroups", tuple(rules))]
-    rules.append((nft.ACCEPT,))
-    decide: list[Rule] = [(nft.verdict("jump", "cgroups"),)]
-    if len(others) == 1:
-        decide.append((nft.verdict("goto", others[0].chain),))
-    else:
-        decide += [
-            (nft.cgroup_in(level, other.set_name), nft.verdict("goto", other.chain))
-            for level in ordered
-            for other in others
-        ]
-    return [Chain("cgroups", tuple(rules)), Chain("decide", tuple(decide))]
-
-
-def _output(plan: Plan) -> list[Chain]:
-    several = any(outcome.verdict == "return" for outcome in plan.outcomes.values())
-    decide = nft.verdict("goto", "decide" if several else "cgroups")
+def _output(plan: Plan, levels: Sequence[int]) -> list[Chain]:
+    acts = {
+        target: (nft.verdict("goto", outcome.chain),)
+        for target, outcome in plan.outcomes.items()
+        if outcome.chain
+    }
+    strays = (nft.ct_mark_in(MARK_SET), nft.verdict("jump", "strays"))
+    decided = decision(plan, levels, acts, undecided=strays if plan.config.tproxies else ())
+    decide = nft.verdict("goto", decided[-1].name)
     rules: list[Rule] = [
         (nft.ct_reply(), nft.RETURN),
         (nft.protocol_not_in(PROTOCOL_SET), nft.RETURN),
@@ -136,10 +113,20 @@ def _output(plan: Plan) -> list[Chain]:
     ]
     rules += [(statement, nft.RETURN) for statement in _bypassed(plan)]
     rules.append((decide,))
-    chains = [Chain("output", tuple(rules), Hook("route", "output", PRIORITY_MANGLE))]
+    output = Chain("output", tuple(rules), Hook("route", "output", PRIORITY_MANGLE))
+    chains = [*decided, output]
     if plan.outcomes[DROP].chain:
         chains.append(Chain(plan.outcomes[DROP].chain, (*_spared(plan), (nft.DROP,))))
     return chains
+
+
+# The last ACK of a connection that its app has closed, and RST where nobody is any more: sent for
+# no socket, so for no cgroup (tcp_v4_send_ack, tcp_v4_send_reset). Without a mark they would go to
+# the real destination, and the server would wait for them.
+_STRAYS: tuple[Rule, ...] = (
+    (nft.from_open_socket(), nft.RETURN),
+    (nft.set_mark_of_ct(), nft.ACCEPT),
+)
 
 
 def _tproxy_chains(plan: Plan) -> list[Chain]:
@@ -155,6 +142,7 @@ def _tproxy_chains(plan: Plan) -> list[Chain]:
             Hook("filter", "postrouting", PRIORITY_MANGLE),
         ),
     ]
+    chains.append(Chain("strays", _STRAYS))
     if any(plan.pools.values()) and any(tproxy.no_udp for tproxy in plan.config.tproxies):
         # Not in prerouting: for IPv4, icmp_send() makes no error that comes from another's address.
         chains.append(Chain("refuse", ((nft.reject(),),)))
@@ -166,7 +154,7 @@ def _tproxy_chains(plan: Plan) -> list[Chain]:
 
 
 def _mark_rules(plan: Plan, tproxy: Tproxy) -> list[Rule]:
-    redirect = nft.set_mark(tproxy.mark), nft.ACCEPT
+    redirect = nft.set_mark(tproxy.mark), nft.set_ct_mark(tproxy.mark), nft.ACCEPT
     rules: list[Rule] = []
     # What is sent to a made-up address cannot go direct.
     if tproxy.no_udp:
@@ -219,6 +207,7 @@ def _dns_chains(plan: Plan, tproxies: Iterable[Tproxy]) -> list[Chain]:
                 nft.family(query.version),
                 nft.protocol_port(query.protocol, DNS_PORT),
                 nft.set_mark(0),
+                nft.set_ct_mark(0),
                 nft.dnat(query.server, query.server_port),
             )
             for query in queries(tproxy)
