@@ -19,10 +19,11 @@ class Packet:
 
     `answer`: its connection was opened by the other side; `translated`: its connection's
     destination was changed when it was opened; `mark`: its socket has one; `connection_mark`: of
-    the connection, if it has one yet. Without `cgroup` it is the kernel's own, of no socket.
+    the connection, if it has one yet; `open`: its socket is, else the kernel itself sends it, in
+    the name of the root; `new`: the first of its connection.
     """
 
-    cgroup: Cgroup | None
+    cgroup: Cgroup
     protocol: str
     destination: IPv4Address | IPv6Address
     port: int
@@ -30,13 +31,16 @@ class Packet:
     translated: bool = False
     mark: int = 0
     connection_mark: int = 0
+    open: bool = True
+    new: bool = True
     tproxy_port: int = 0
 
     def __repr__(self) -> str:
         to = f"{self.protocol} {self.destination} port {self.port}"
-        options = " answer" * self.answer + " translated" * self.translated
-        by = f"{self.cgroup.path!r} ({self.cgroup.target})" if self.cgroup else "the kernel"
-        return f"<{by}: {to}{options} of a connection marked {self.connection_mark}>"
+        flags = ("answer", "translated", "open", "new")
+        options = "".join(f" {flag}" for flag in flags if getattr(self, flag))
+        by = f"{self.cgroup.path!r} ({self.cgroup.target})"
+        return f"<{by}: {to}{options}, connection mark {self.connection_mark}>"
 
 
 network = cache(ip_network)
@@ -115,11 +119,13 @@ class Machine:
                 return packet.answer
             case ["ct", "status", "dnat"]:
                 return packet.translated
+            case ["ct", "state", "!=", "new"]:
+                return not packet.new
             case ["ct", "mark", name]:
                 marks = [int(e.text, 16) for e in self.constant[name[1:]]]
                 return packet.connection_mark in marks
             case ["meta", "skuid", "!=", "4294967295"]:
-                return packet.cgroup is not None
+                return packet.open
             case ["socket", "cgroupv2", "level", level, name]:
                 key = self._ancestor(packet, int(level))
                 return key in self.elements and self.elements[key].set_name == name[1:]
@@ -154,5 +160,4 @@ class Machine:
 
     @staticmethod
     def _ancestor(packet: Packet, level: int) -> int | None:
-        line = ancestors(packet.cgroup) if packet.cgroup else []
-        return next((cgroup.id for cgroup in line if cgroup.level == level), None)
+        return next((c.id for c in ancestors(packet.cgroup) if c.level == level), None)

@@ -80,11 +80,16 @@ def packets(config: Config, cgroups: list[Cgroup]) -> Iterator[Packet]:
         for what in product(("tcp", "udp"), destinations, (53, 443), (False, True)):
             protocol, destination, port, translated = what
             yield Packet(cgroup, protocol, destination, port, translated=translated)
-        for tproxy in config.tproxies:  # as if another rule had been there when it was opened
-            destination = ip_address("198.51.100.7")
-            yield Packet(cgroup, "tcp", destination, 443, connection_mark=tproxy.mark)
+        yield from of_marked_connections(config, cgroup)
+    root = cgroups[0]
+    yield Packet(root, "tcp", ip_address("198.51.100.7"), 443, open=False)
+    yield from of_marked_connections(config, root, open=False)
+
+
+def of_marked_connections(config: Config, cgroup: Cgroup, **flags: bool) -> Iterator[Packet]:
     for mark in {0, 99, *(tproxy.mark for tproxy in config.tproxies)}:
-        yield Packet(None, "tcp", ip_address("198.51.100.7"), 443, connection_mark=mark)
+        destination = ip_address("198.51.100.7")
+        yield Packet(cgroup, "tcp", destination, 443, connection_mark=mark, new=False, **flags)
 
 
 def fate(config: Config, packet: Packet) -> Tproxy | str:
@@ -93,7 +98,7 @@ def fate(config: Config, packet: Packet) -> Tproxy | str:
         return "untouched"
     made_up = any(packet.destination in network for pool in config.pools for network in pool)
     bypassed = any(packet.destination in network for network in config.bypass) and not made_up
-    if packet.cgroup is None:
+    if not (packet.open or packet.new):
         marked = (t for t in config.tproxies if t.mark == packet.connection_mark)
         return "untouched" if bypassed else next(marked, "untouched")
     target = packet.cgroup.target

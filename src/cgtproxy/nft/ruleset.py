@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from cgtproxy.config.model import DROP, Network, Tproxy
 from cgtproxy.nft import model
 from cgtproxy.nft import statements as nft
-from cgtproxy.nft.decision import CGROUP_MAP, decision
+from cgtproxy.nft.decision import CGROUP_MAP, ROOT_LEVEL, decision
 from cgtproxy.nft.model import (
     PRIORITY_BEFORE_DSTNAT,
     PRIORITY_MANGLE,
@@ -96,8 +96,11 @@ def _output(plan: Plan, levels: Sequence[int]) -> list[Chain]:
         for target, outcome in plan.outcomes.items()
         if outcome.chain
     }
-    strays = (nft.ct_mark_in(MARK_SET), nft.verdict("jump", "strays"))
-    decided = decision(plan, levels, acts, undecided=strays if plan.config.tproxies else ())
+    # The root's element is not for those that belong to direct connections; else it is enough to
+    # look for those that were redirected.
+    marked = plan.config.tproxies and ROOT_LEVEL not in levels
+    stray = nft.ct_mark_in(MARK_SET) if marked else nft.ct_not_new()
+    decided = decision(plan, levels, acts, undecided=(stray, nft.verdict("jump", "strays")))
     decide = nft.verdict("goto", decided[-1].name)
     rules: list[Rule] = [
         (nft.ct_reply(), nft.RETURN),
@@ -114,19 +117,20 @@ def _output(plan: Plan, levels: Sequence[int]) -> list[Chain]:
     rules += [(statement, nft.RETURN) for statement in _bypassed(plan)]
     rules.append((decide,))
     output = Chain("output", tuple(rules), Hook("route", "output", PRIORITY_MANGLE))
-    chains = [*decided, output]
+    chains = [*decided, output, _strays(plan)]
     if plan.outcomes[DROP].chain:
         chains.append(Chain(plan.outcomes[DROP].chain, (*_spared(plan), (nft.DROP,))))
     return chains
 
 
-# The last ACK of a connection that its app has closed, and RST where nobody is any more: sent for
-# no socket, so for no cgroup (tcp_v4_send_ack, tcp_v4_send_reset). Without a mark they would go to
-# the real destination, and the server would wait for them.
-_STRAYS: tuple[Rule, ...] = (
-    (nft.from_open_socket(), nft.RETURN),
-    (nft.set_mark_of_ct(), nft.ACCEPT),
-)
+def _strays(plan: Plan) -> Chain:
+    """The last ACK of a connection whose app has closed it, and RST where nobody is any more, are
+    sent for no socket, so for no cgroup but the root (tcp_v4_send_ack, tcp_v4_send_reset). Without
+    a mark they would go to the real destination, and the server would wait for them."""
+    rules: list[Rule] = [(nft.from_open_socket(), nft.RETURN)]
+    if plan.config.tproxies:
+        rules.append((nft.ct_mark_in(MARK_SET), nft.set_mark_of_ct()))
+    return Chain("strays", (*rules, (nft.ACCEPT,)))
 
 
 def _tproxy_chains(plan: Plan) -> list[Chain]:
@@ -142,7 +146,6 @@ def _tproxy_chains(plan: Plan) -> list[Chain]:
             Hook("filter", "postrouting", PRIORITY_MANGLE),
         ),
     ]
-    chains.append(Chain("strays", _STRAYS))
     if any(plan.pools.values()) and any(tproxy.no_udp for tproxy in plan.config.tproxies):
         # Not in prerouting: for IPv4, icmp_send() makes no error that comes from another's address.
         chains.append(Chain("refuse", ((nft.reject(),),)))

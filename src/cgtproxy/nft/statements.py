@@ -20,7 +20,7 @@ PROTOCOLS: dict[str, int] = {"tcp": 6, "udp": 17}
 NFPROTOS = {4: 2, 6: 10}
 
 CT_DIRECTION_ORIGINAL, CT_DIRECTION_REPLY = 0, 1
-IPS_DST_NAT = 0x20
+CT_STATE_NEW, IPS_DST_NAT = 0x8, 0x20
 DESTINATION = {4: (16, 4), 6: (24, 16)}  # offset and length in the network header
 DESTINATION_PORT = (2, 2)  # alike in TCP and UDP
 LOOPBACK_IFINDEX = 1  # include/net/net_namespace.h: the same in every namespace
@@ -47,6 +47,11 @@ ACCEPT, DROP, RETURN = verdict("accept"), verdict("drop"), verdict("return")
 def ct_reply() -> Statement:
     expressions = nf.ct(nf.CT_DIRECTION) + nf.compare(bytes((CT_DIRECTION_REPLY,)))
     return Statement("ct direction reply", expressions)
+
+
+def ct_not_new() -> Statement:
+    expressions = nf.ct(nf.CT_STATE) + nf.compare(struct.pack("=I", CT_STATE_NEW), nf.CMP_NEQ)
+    return Statement("ct state != new", expressions)
 
 
 def ct_dnat() -> Statement:
