@@ -14,6 +14,7 @@ from kernel.test_named_destinations import NAME, ask, check, names, nameserver, 
 __all__ = ["names", "nameserver", "start"]
 
 FIRST, LAST = 40000, 40015
+KNOWN = Path("/proc/sys/net/netfilter/nf_conntrack_count")
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 ASK_BY_ALL_PORTS = f"""
 import socket
@@ -56,11 +57,21 @@ def test_the_servers_own_queries_are_none_of_an_app(start, names, cgroup, few_po
         assert {f"{NAME} A", f"{NAME} AAAA"} <= set(names.lines)
 
 
-def test_the_bed_makes_conntrack_forget(start, names, cgroup):
+def test_those_of_others_are_not_either(start, names, cgroup):
     names.tell("one.example", bed.REMOTE4)
     with start() as daemon:
-        app = cgroup("app")
+        app, other = cgroup("app"), cgroup("other")
         daemon.wait_line("/app: tproxy")
-        assert ask_by_all_ports(app) == {"198.18.0.1"}
-        bed.forget_flows()
-        assert ask_by_all_ports(cgroup("other")) == {bed.REMOTE4}
+        for _ in range(2):
+            assert ask_by_all_ports(app) == {"198.18.0.1"}
+            assert ask_by_all_ports(other) == {bed.REMOTE4}
+
+
+def test_the_bed_makes_conntrack_forget(names, cgroup):
+    names.tell("one.example", bed.REMOTE4)
+    bed.nft(FIREWALL)
+    assert ask_by_all_ports(cgroup("app")) == {bed.REMOTE4}
+    assert int(KNOWN.read_text()) > LAST - FIRST
+    bed.forget_flows()
+    assert int(KNOWN.read_text()) < LAST - FIRST
+    bed.run("nft", "delete", "table", "inet", "firewall")

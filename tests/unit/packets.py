@@ -33,6 +33,7 @@ class Packet:
     connection_mark: int = 0
     open: bool = True
     new: bool = True
+    zone: int = 0
     tproxy_port: int = 0
 
     def __repr__(self) -> str:
@@ -92,26 +93,32 @@ class Machine:
                 verdicts = {int(e.text, 16): e.verdict for e in self.constant[name[1:]]}
                 found = verdicts.get(packet.mark)
                 return " ".join(found) if found else "break"
+            case ["reject", *_]:
+                return "drop"
+        go_on = self._changes(words, packet) or self._matches(words, packet)
+        return "" if go_on else "break"
+
+    @staticmethod
+    def _changes(words: list[str], packet: Packet) -> bool:
+        """Whether this is a statement that changes the packet, which is then done."""
+        match words:
             case ["meta", "mark", "set", "ct", "mark"]:
                 packet.mark = packet.connection_mark
-                return ""
+            case ["ct", "original", "zone", "set", number]:
+                packet.zone = int(number)
             case ["ct", "mark", "set", value]:
                 packet.connection_mark = int(value, 16)
-                return ""
             case ["meta", "mark", "set", value]:
                 packet.mark = int(value, 16)
-                return ""
             case ["tproxy", "to", port]:
                 packet.tproxy_port = int(port[1:])
-                return ""
             case ["dnat", "ip" | "ip6", "to", server]:
                 address, _, port = server.rpartition(":")
                 packet.destination = ip_address(address.strip("[]"))
                 packet.port = int(port)
-                return ""
-            case ["reject", *_]:
-                return "drop"
-        return "" if self._matches(words, packet) else "break"
+            case _:
+                return False
+        return True
 
     def _matches(self, words: list[str], packet: Packet) -> bool:
         match words:

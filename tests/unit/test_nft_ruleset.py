@@ -14,7 +14,7 @@ from cgtproxy.cgroup.tree import Cgroup, Tree
 from cgtproxy.config.model import Config, Tproxy
 from cgtproxy.nft.model import Set, Table
 from cgtproxy.nft.plan import Plan, queries
-from cgtproxy.nft.ruleset import build
+from cgtproxy.nft.ruleset import OWN_ZONE, build
 from cgtproxy.nft.state import State
 from unit.configurations import complete_tree, configurations, crowded, trees
 from unit.packets import Machine, Packet
@@ -125,6 +125,17 @@ def hijacks(tproxy: Tproxy, packet: Packet):
     return found[0] if found and packet.port == 53 else None
 
 
+def zone(config: Config, packet: Packet) -> int:
+    """Who may not be answered by the same server is in different zones."""
+    hijacking = [tproxy.name for tproxy in config.tproxies if queries(tproxy)]
+    if packet.port != 53:
+        return 0
+    if packet.mark:
+        return OWN_ZONE
+    target = packet.cgroup.target.tproxy
+    return OWN_ZONE + 1 + hijacking.index(target) if target in hijacking else 0
+
+
 @settings(max_examples=40)
 @given(crowded())
 def test_every_packet_has_the_fate_that_the_configuration_tells(config):
@@ -152,6 +163,8 @@ def check(machine: Machine, config: Config, packet: Packet) -> None:
     wanted = fate(config, packet)
     query = isinstance(wanted, Tproxy) and hijacks(wanted, packet)
     before = packet.mark
+    if any(map(queries, config.tproxies)):
+        assert (machine.run("zones", packet), packet.zone) == ("accept", zone(config, packet)), sent
     verdict = machine.run("output", packet)
     if isinstance(wanted, str):
         expected = "drop" if wanted == "drop" else "accept"

@@ -27,16 +27,18 @@ def decision(
     prefix: str = "",
     undecided: Rule = (),
 ) -> list[Chain]:
-    """Chains by which a packet meets its target's `acts`, for cgroups at these levels; the last
-    is where to begin. What no cgroup below the root decided meets `undecided` before the root."""
+    """Chains by which a packet meets what `acts` has for its target, for cgroups at these levels;
+    the last is where to begin. Where it has nothing, the packet is accepted. What no cgroup below
+    the root decided meets `undecided` before the root."""
     ordered = sorted(levels, reverse=True)
     then: Rule = ()
     others: list[tuple[Outcome, Rule]] = []
     for target, outcome in plan.outcomes.items():
+        act = acts.get(target, (nft.ACCEPT,))
         if outcome.verdict == "continue":
-            then = acts[target]
+            then = act
         elif outcome.verdict == "return":
-            others.append((outcome, acts[target]))
+            others.append((outcome, act))
     rules: list[Rule] = [
         (nft.cgroup_vmap(level, CGROUP_MAP), *then) for level in ordered if level != ROOT_LEVEL
     ]
@@ -44,7 +46,7 @@ def decision(
         rules.append(undecided)
     if ROOT_LEVEL in ordered:
         rules.append((nft.cgroup_vmap(ROOT_LEVEL, CGROUP_MAP), *then))
-    if not others:
+    if all(act == (nft.ACCEPT,) for _, act in others):
         return [Chain(f"{prefix}cgroups", tuple(rules))]
     rules.append((nft.ACCEPT,))
     decide: list[Rule] = [(nft.verdict("jump", f"{prefix}cgroups"),)]

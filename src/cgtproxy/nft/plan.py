@@ -59,6 +59,7 @@ class Plan:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.hijacking = [tproxy for tproxy in config.tproxies if queries(tproxy)]
         self.names = _identifiers(tproxy.name for tproxy in config.tproxies)
         made_up = [network for pool in config.pools for network in pool]
         self.pools = {version: _merged(made_up, version) for version in VERSIONS}
@@ -73,7 +74,7 @@ class Plan:
         """Whether queries to a resolver on loopback are looked at before the bypass is."""
         return any(
             query.loopback and query.version == version
-            for tproxy in self.config.tproxies
+            for tproxy in self.hijacking
             for query in queries(tproxy)
         )
 
@@ -88,8 +89,8 @@ class Plan:
         chains = {
             Target("tproxy", t.name): f"mark-{self.names[t.name]}" for t in self.config.tproxies
         }
-        if any(self.loopback(version) for version in VERSIONS):
-            # A query to a bypassed resolver gets as far as this and must not be dropped.
+        if self.hijacking:
+            # The map is asked about all queries, also those that are not for it to drop.
             chains[DROP] = "drop-cgroup"
         for index, (target, chain) in enumerate(chains.items()):
             if index == 0:

@@ -9,7 +9,7 @@ output (route)        answers, what is not TCP or UDP, and what the built-in ser
                       where the connection went
 prerouting            └ tproxy-NAME gives it to the TPROXY server's socket
 dns (nat)             └ dns-NAME gives a marked query to the DNS server instead
-own-queries (raw)     keeps what the built-in server asks apart from those
+zones (raw)           keeps the queries of each TPROXY apart from all others in conntrack
 guard (postrouting)   a marked packet that leaves for a network is dropped: a lost ip rule
                       or route must not leak what was to be proxied
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cgtproxy.config.model import DROP, Network, Tproxy
+from cgtproxy.config.model import DROP, Network, Target, Tproxy
 from cgtproxy.nft import model
 from cgtproxy.nft import statements as nft
 from cgtproxy.nft.decision import CGROUP_MAP, ROOT_LEVEL, decision
@@ -39,7 +39,7 @@ PROTOCOL_SET = "protocols"
 MARK_SET = "marks"
 TPROXY_MAP = "tproxy-vmap"
 DNS_MAP = "dns-vmap"
-OWN_ZONE = 0x2C9
+OWN_ZONE = 0x2C9  # those of the TPROXYs follow
 BYPASS_SETS = {4: "bypass", 6: "bypass6"}
 POOL_SETS = {4: "pool", 6: "pool6"}
 ADDRESS_KEYS: dict[int, model.Key] = {4: "ipv4_addr", 6: "ipv6_addr"}
@@ -64,11 +64,10 @@ def build(plan: Plan, levels: Sequence[int]) -> Table:
         sets.append(Set(MARK_SET, "mark", tuple(model.mark(t.mark) for t in tproxies)))
         sets.append(_by_mark(TPROXY_MAP, "tproxy", plan, tproxies))
         chains += _tproxy_chains(plan)
-    if hijacking := [t for t in tproxies if queries(t)]:
-        sets.append(_by_mark(DNS_MAP, "dns", plan, hijacking))
-        chains += _dns_chains(plan, hijacking)
-        if own_mark := plan.config.own_mark:
-            chains.append(_own_queries(own_mark))
+    if plan.hijacking:
+        sets.append(_by_mark(DNS_MAP, "dns", plan, plan.hijacking))
+        chains += _dns_chains(plan)
+        chains += _zones(plan, levels)
     return Table(tuple(sets), tuple(chains))
 
 
@@ -201,10 +200,10 @@ def _tproxy_rules(tproxy: Tproxy) -> list[Rule]:
     return [*rules, (nft.protocol("tcp"), nft.reject_reset()), (nft.reject(),)]
 
 
-def _dns_chains(plan: Plan, tproxies: Iterable[Tproxy]) -> list[Chain]:
+def _dns_chains(plan: Plan) -> list[Chain]:
     hook = Hook("nat", "output", PRIORITY_BEFORE_DSTNAT)
     chains = [Chain("dns", ((nft.mark_vmap(DNS_MAP),),), hook)]
-    for tproxy in tproxies:
+    for tproxy in plan.hijacking:
         rules = (
             (
                 nft.family(query.version),
@@ -219,8 +218,18 @@ def _dns_chains(plan: Plan, tproxies: Iterable[Tproxy]) -> list[Chain]:
     return chains
 
 
-def _own_queries(own_mark: int) -> Chain:
-    """conntrack knows a query by its addresses and ports, for 30 seconds: by the port of an app's
-    hijacked one, of which it is no part, ours to the same server would come to ourselves."""
-    rule = nft.mark_is(own_mark), nft.port(DNS_PORT), nft.set_ct_original_zone(OWN_ZONE)
-    return Chain("own-queries", (rule,), Hook("filter", "output", PRIORITY_RAW))
+def _zones(plan: Plan, levels: Sequence[int]) -> list[Chain]:
+    """conntrack knows a query by its addresses and ports, for 30 seconds, and takes another one's
+    by the same port for the same: who answered that one would answer this one."""
+    acts = {
+        Target("tproxy", tproxy.name): (nft.set_ct_original_zone(number), nft.ACCEPT)
+        for number, tproxy in enumerate(plan.hijacking, OWN_ZONE + 1)
+    }
+    decided = decision(plan, levels, acts, prefix="zone-")
+    query = nft.port(DNS_PORT)
+    rules: list[Rule] = [(query, nft.verdict("goto", decided[-1].name))]
+    if own_mark := plan.config.own_mark:
+        rules.insert(
+            0, (nft.mark_is(own_mark), query, nft.set_ct_original_zone(OWN_ZONE), nft.ACCEPT)
+        )
+    return [Chain("zones", tuple(rules), Hook("filter", "output", PRIORITY_RAW)), *decided]
