@@ -14,47 +14,73 @@ PORT, MARK = 10007, 3007
 TPROXIES = {"first": {"port": PORT, "mark": MARK}}
 CLIENT = """
 import socket, struct, sys
-with socket.create_connection((sys.argv[1], 80), 10) as sock:
+family, kind = int(sys.argv[2]), int(sys.argv[3])
+with socket.socket(family, kind) as sock:
+    sock.connect((sys.argv[1], 80))
+    if kind == socket.SOCK_DGRAM:
+        sock.send(b"hello")
     print("connected", flush=True)
     if sys.stdin.readline() == "reset\\n":
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 print("closed", flush=True)
 sys.stdin.readline()
 """
-LISTEN = {4: socket.AF_INET, 6: socket.AF_INET6}
+FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 REMOTE = {4: bed.REMOTE4, 6: bed.REMOTE6}
 TRANSPARENT = {4: (socket.IPPROTO_IP, socket.IP_TRANSPARENT), 6: (socket.IPPROTO_IPV6, 75)}
 VERSIONS = pytest.mark.parametrize("version", [4, 6])
 
 
+def transparent(version, kind, address):
+    sock = socket.socket(FAMILY[version], kind)
+    sock.settimeout(10)
+    sock.setsockopt(*TRANSPARENT[version], 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(address)
+    return closing(sock)
+
+
+def client(home, version, kind):
+    numbers = str(int(FAMILY[version])), str(int(kind))
+    return bed.Program([sys.executable, "-c", CLIENT, REMOTE[version], *numbers], cgroup=home)
+
+
 @contextmanager
 def connection(home, version):
     """A client in `home` that is redirected to us: it, and our socket."""
-    with closing(socket.socket(LISTEN[version])) as listener:
-        listener.setsockopt(*TRANSPARENT[version], 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("", PORT))
+    with transparent(version, socket.SOCK_STREAM, ("", PORT)) as listener:
         listener.listen()
-        listener.settimeout(10)
-        argv = [sys.executable, "-c", CLIENT, REMOTE[version]]
-        with bed.Program(argv, cgroup=home) as client:
-            sock = listener.accept()[0]
-            with closing(sock):
-                sock.settimeout(10)
-                client.wait_line("^connected$")
-                yield client, sock
+        with (
+            client(home, version, socket.SOCK_STREAM) as program,
+            closing(listener.accept()[0]) as sock,
+        ):
+            sock.settimeout(10)
+            program.wait_line("^connected$")
+            yield program, sock
 
 
-def close(client, how):
-    client.write(f"{how}\n")
-    client.wait_line("^closed$")
+@contextmanager
+def conversation(home, version):
+    """The same by UDP; the first datagram has been read."""
+    with (
+        transparent(version, socket.SOCK_DGRAM, ("", PORT)) as receiver,
+        client(home, version, socket.SOCK_DGRAM) as program,
+        transparent(version, socket.SOCK_DGRAM, (REMOTE[version], 80)) as sock,
+    ):
+        sock.connect(receiver.recvfrom(100)[1])
+        yield program, sock
+
+
+def close(program, how):
+    program.write(f"{how}\n")
+    program.wait_line("^closed$")
 
 
 @contextmanager
 def nothing_leaves():
-    """Fails where a packet of TCP for a remote address takes the way into the world."""
+    """Fails where a packet for a remote address takes the way into the world."""
     rules = "".join(
-        f'oifname "uplink" {family} daddr {remote} meta l4proto tcp counter; '
+        f'oifname "uplink" {family} daddr {remote} counter; '
         for family, remote in (("ip", bed.REMOTE4), ("ip6", bed.REMOTE6))
     )
     bed.nft(
@@ -88,9 +114,9 @@ def test_the_last_acknowledgement(cgroup, version):
     with (
         bed.Daemon(bed.config(tproxies=TPROXIES)),
         nothing_leaves(),
-        connection(cgroup("proxy"), version) as (client, sock),
+        connection(cgroup("proxy"), version) as (program, sock),
     ):
-        close(client, "properly")
+        close(program, "properly")
         assert sock.recv(1) == b""
         # Its first half has ended and been acknowledged: the kernel forgets the socket.
         port = sock.getpeername()[1]
@@ -104,12 +130,25 @@ def test_a_reset_by_nobody(cgroup, version):
     with (
         bed.Daemon(bed.config(tproxies=TPROXIES)),
         nothing_leaves(),
-        connection(cgroup("proxy"), version) as (client, sock),
+        connection(cgroup("proxy"), version) as (program, sock),
     ):
         with lost_resets():
-            close(client, "reset")
+            close(program, "reset")
         sock.send(b"is anybody there?")
         with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+
+
+@VERSIONS
+def test_an_answer_that_nobody_waits_for_any_more(cgroup, version):
+    with (
+        bed.Daemon(bed.config(tproxies=TPROXIES)),
+        nothing_leaves(),
+        conversation(cgroup("proxy"), version) as (program, sock),
+    ):
+        close(program, "properly")
+        sock.send(b"here is what you have asked for")
+        with pytest.raises(ConnectionRefusedError):
             sock.recv(1)
 
 

@@ -90,17 +90,20 @@ def of_marked_connections(config: Config, cgroup: Cgroup, **flags: bool) -> Iter
     for mark in {0, 99, *(tproxy.mark for tproxy in config.tproxies)}:
         destination = ip_address("198.51.100.7")
         yield Packet(cgroup, "tcp", destination, 443, connection_mark=mark, new=False, **flags)
+        yield Packet(cgroup, "icmp", destination, 0, connection_mark=mark, new=False, **flags)
 
 
 def fate(config: Config, packet: Packet) -> Tproxy | str:
     """What the documentation says: a TPROXY, "drop" or "untouched"."""
-    if packet.answer or packet.mark or packet.protocol not in ("tcp", "udp"):
+    if packet.answer or packet.mark:
         return "untouched"
+    marked = next((t for t in config.tproxies if t.mark == packet.connection_mark), None)
+    if packet.protocol == "icmp":
+        return marked or "untouched"
     made_up = any(packet.destination in network for pool in config.pools for network in pool)
     bypassed = any(packet.destination in network for network in config.bypass) and not made_up
     if not (packet.open or packet.new):
-        marked = (t for t in config.tproxies if t.mark == packet.connection_mark)
-        return "untouched" if bypassed else next(marked, "untouched")
+        return "untouched" if bypassed else marked or "untouched"
     target = packet.cgroup.target
     tproxy = next((t for t in config.tproxies if t.name == target.tproxy), None)
     hijacked = tproxy and hijacks(tproxy, packet)
@@ -178,4 +181,5 @@ def check(machine: Machine, config: Config, packet: Packet) -> None:
     else:
         assert packet.connection_mark == wanted.mark, sent
         assert machine.run("prerouting", packet) == "accept", sent
-        assert packet.tproxy_port == wanted.port, sent
+        there = 0 if packet.protocol == "icmp" else wanted.port
+        assert packet.tproxy_port == there, sent

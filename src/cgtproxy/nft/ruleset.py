@@ -2,11 +2,12 @@
 
 output (route)        answers, what is not TCP or UDP, and what the built-in server sends
   │                   leave; so does what goes to a bypass
+  ├ others            but for ICMP errors: they go where the connection went that they are about
   └ cgroups           deepest level first, the cgroup's element decides
       ├ mark-NAME     no-udp, no-ipv6 and DNS are looked at, then the packet gets the fwmark:
       │               the ip rule sends it to lo, and it comes in again through
       └ strays        what the kernel sends for a connection whose socket is gone goes
-                      where the connection went
+                      where that went
 prerouting            └ tproxy-NAME gives it to the TPROXY server's socket
 dns (nat)             └ dns-NAME gives a marked query to the DNS server instead
 zones (raw)           keeps the queries of each TPROXY apart from all others in conntrack
@@ -103,7 +104,7 @@ def _output(plan: Plan, levels: Sequence[int]) -> list[Chain]:
     decide = nft.verdict("goto", decided[-1].name)
     rules: list[Rule] = [
         (nft.ct_reply(), nft.RETURN),
-        (nft.protocol_not_in(PROTOCOL_SET), nft.RETURN),
+        (nft.protocol_not_in(PROTOCOL_SET), nft.verdict("goto", "others")),
     ]
     if own_mark := plan.config.own_mark:
         # The built-in server's own sockets, wherever it was started: it must not serve itself.
@@ -116,20 +117,27 @@ def _output(plan: Plan, levels: Sequence[int]) -> list[Chain]:
     rules += [(statement, nft.RETURN) for statement in _bypassed(plan)]
     rules.append((decide,))
     output = Chain("output", tuple(rules), Hook("route", "output", PRIORITY_MANGLE))
-    chains = [*decided, output, _strays(plan)]
+    chains = [*decided, output, *_strays(plan)]
     if plan.outcomes[DROP].chain:
         chains.append(Chain(plan.outcomes[DROP].chain, (*_spared(plan), (nft.DROP,))))
     return chains
 
 
-def _strays(plan: Plan) -> Chain:
-    """The last ACK of a connection whose app has closed it, and RST where nobody is any more, are
-    sent for no socket, so for no cgroup but the root (tcp_v4_send_ack, tcp_v4_send_reset). Without
-    a mark they would go to the real destination, and the server would wait for them."""
-    rules: list[Rule] = [(nft.from_open_socket(), nft.RETURN)]
+def _strays(plan: Plan) -> list[Chain]:
+    """What the kernel sends in an app's name goes where the app's own packets went.
+
+    `strays`: the last ACK of a connection whose app has closed it, and RST where nobody is any
+    more, are of no socket, so of no cgroup but the root (tcp_v4_send_ack, tcp_v4_send_reset).
+    `others`: to conntrack, an ICMP error is of the connection that it is about. Without a mark
+    they would go to the real destination, which knows nothing of all that.
+    """
+    marked: list[Rule] = []
     if plan.config.tproxies:
-        rules.append((nft.ct_mark_in(MARK_SET), nft.set_mark_of_ct()))
-    return Chain("strays", (*rules, (nft.ACCEPT,)))
+        marked.append((nft.ct_mark_in(MARK_SET), nft.set_mark_of_ct()))
+    return [
+        Chain("strays", ((nft.from_open_socket(), nft.RETURN), *marked, (nft.ACCEPT,))),
+        Chain("others", (*marked, (nft.ACCEPT,))),
+    ]
 
 
 def _tproxy_chains(plan: Plan) -> list[Chain]:
@@ -197,7 +205,8 @@ def _tproxy_rules(tproxy: Tproxy) -> list[Rule]:
     rules: list[Rule] = [(nft.protocol("tcp"), nft.tproxy(tproxy.port), nft.ACCEPT)]
     if not tproxy.no_udp:
         rules.append((nft.protocol("udp"), nft.tproxy(tproxy.port), nft.ACCEPT))
-    return [*rules, (nft.protocol("tcp"), nft.reject_reset()), (nft.reject(),)]
+    error = nft.protocol_not_in(PROTOCOL_SET), nft.ACCEPT
+    return [*rules, error, (nft.protocol("tcp"), nft.reject_reset()), (nft.reject(),)]
 
 
 def _dns_chains(plan: Plan) -> list[Chain]:
