@@ -7,15 +7,14 @@ or thread for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable
+from functools import cached_property, partial
 
 from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.dial import Dial, Done
 from cgtproxy.proxy.dialer import Dialer, check_handshake
 from cgtproxy.proxy.protocols.handshake import Handshake
 from cgtproxy.proxy.reactor import FAILED, READABLE, Deadlines, Reactor
-from cgtproxy.proxy.upstream import Target
 
 _MOST = 8  # for an upstream, in this process
 _GROWTH = 2  # for each connection that finds none: rare ones make no more of them
@@ -25,17 +24,11 @@ _LIFETIME = 10.0  # seconds: servers wait longer for a request
 class SparingDialer(Dialer):
     """Dials by a spare connection, if there is one, and keeps others ready after a success."""
 
-    def __init__(
-        self,
-        reactor: Reactor,
-        deadlines: Deadlines,
-        mark: int,
-        targets: Mapping[Upstream, Sequence[Target]],
-    ) -> None:
-        super().__init__(reactor, deadlines, mark, targets)
-        lifetimes = Deadlines(reactor, _LIFETIME)
+    @cached_property
+    def _spares(self) -> dict[Upstream, Spares]:
+        lifetimes = Deadlines(self.reactor, _LIFETIME)
         make = super().dial
-        self._spares = {u: Spares(u, reactor, lifetimes, make) for u in targets}
+        return {u: Spares(u, self.reactor, lifetimes, make) for u in self.targets}
 
     def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> Dial:
         spares = self._spares[upstream]
