@@ -104,9 +104,10 @@ def lost_resets():
         bed.nft("delete table inet lost")
 
 
-def state(version, port):
+def state(version, port, peer_port):
     """Of the socket that has, or had, this port of the connection's."""
-    return bed.run("ss", f"-{version}", "-tanH", "sport", "=", str(port)).split()[:1]
+    ports = ("sport", "=", str(port), "and", "dport", "=", str(peer_port))
+    return bed.run("ss", f"-{version}", "-tanH", *ports).split()[:1]
 
 
 @VERSIONS
@@ -120,9 +121,9 @@ def test_the_last_acknowledgement(cgroup, version):
         assert sock.recv(1) == b""
         # Its first half has ended and been acknowledged: the kernel forgets the socket.
         port = sock.getpeername()[1]
-        bed.wait_until(lambda: state(version, port) == ["FIN-WAIT-2"], "the client's half")
+        bed.wait_until(lambda: state(version, port, 80) == ["FIN-WAIT-2"], "the client's half")
         sock.close()
-        bed.wait_until(lambda: state(version, 80) == [], "the other", timeout=3)
+        bed.wait_until(lambda: state(version, 80, port) == [], "the other", timeout=3)
 
 
 @VERSIONS
