@@ -69,11 +69,11 @@ def start(tmp_path):
     """The daemon with a built-in server that makes addresses up."""
 
     @contextmanager
-    def started(upstream="direct://", **keys):
+    def started(upstream="direct://", *, home=None, **keys):
         state = tmp_path / "state"
         state.mkdir(exist_ok=True)
         text = config(upstream, dns={}, **keys)
-        with bed.Daemon(text, env={"STATE_DIRECTORY": str(state)}) as daemon:
+        with bed.Daemon(text, cgroup=home, env={"STATE_DIRECTORY": str(state)}) as daemon:
             daemon.wait_line("workers serve")
             yield daemon
 

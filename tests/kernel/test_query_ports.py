@@ -45,9 +45,9 @@ def ask_by_all_ports(cgroup):
 
 
 def test_the_servers_own_queries_are_none_of_an_app(start, names, cgroup, few_ports):
-    with start() as daemon:
-        app = cgroup("app")
-        daemon.wait_line("/app: tproxy")
+    """Not even where it is started in an app's cgroup."""
+    app = cgroup("app")
+    with start(home=app):
         assert ask_by_all_ports(app) == {"198.18.0.1"}
         bed.nft(FIREWALL)
         try:

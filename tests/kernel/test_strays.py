@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 from contextlib import closing, contextmanager
 
 import pytest
@@ -12,11 +13,13 @@ import bed
 
 PORT, MARK = 10007, 3007
 TPROXIES = {"first": {"port": PORT, "mark": MARK}}
+DNS_PORT = 10008
+HIJACKING = {"first": {**TPROXIES["first"], "dns-hijack": {"port": DNS_PORT}}}  # UDP over IPv4
 CLIENT = """
 import socket, struct, sys
-family, kind = int(sys.argv[2]), int(sys.argv[3])
+port, family, kind = map(int, sys.argv[2:])
 with socket.socket(family, kind) as sock:
-    sock.connect((sys.argv[1], 80))
+    sock.connect((sys.argv[1], port))
     if kind == socket.SOCK_DGRAM:
         sock.send(b"hello")
     print("connected", flush=True)
@@ -40,18 +43,18 @@ def transparent(version, kind, address):
     return closing(sock)
 
 
-def client(home, version, kind):
-    numbers = str(int(FAMILY[version])), str(int(kind))
+def client(home, version, kind, port):
+    numbers = [str(int(number)) for number in (port, FAMILY[version], kind)]
     return bed.Program([sys.executable, "-c", CLIENT, REMOTE[version], *numbers], cgroup=home)
 
 
 @contextmanager
-def connection(home, version):
+def connection(home, version, port=80):
     """A client in `home` that is redirected to us: it, and our socket."""
     with transparent(version, socket.SOCK_STREAM, ("", PORT)) as listener:
         listener.listen()
         with (
-            client(home, version, socket.SOCK_STREAM) as program,
+            client(home, version, socket.SOCK_STREAM, port) as program,
             closing(listener.accept()[0]) as sock,
         ):
             sock.settimeout(10)
@@ -60,12 +63,12 @@ def connection(home, version):
 
 
 @contextmanager
-def conversation(home, version):
+def conversation(home, version, port=80):
     """The same by UDP; the first datagram has been read."""
     with (
         transparent(version, socket.SOCK_DGRAM, ("", PORT)) as receiver,
-        client(home, version, socket.SOCK_DGRAM) as program,
-        transparent(version, socket.SOCK_DGRAM, (REMOTE[version], 80)) as sock,
+        client(home, version, socket.SOCK_DGRAM, port) as program,
+        transparent(version, socket.SOCK_DGRAM, (REMOTE[version], port)) as sock,
     ):
         sock.connect(receiver.recvfrom(100)[1])
         yield program, sock
@@ -110,20 +113,21 @@ def state(version, port, peer_port):
     return bed.run("ss", f"-{version}", "-tanH", *ports).split()[:1]
 
 
+@pytest.mark.parametrize("port", [53, 80])
 @VERSIONS
-def test_the_last_acknowledgement(cgroup, version):
+def test_the_last_acknowledgement(cgroup, version, port):
     with (
-        bed.Daemon(bed.config(tproxies=TPROXIES)),
+        bed.Daemon(bed.config(tproxies=HIJACKING)),
         nothing_leaves(),
-        connection(cgroup("proxy"), version) as (program, sock),
+        connection(cgroup("proxy"), version, port) as (program, sock),
     ):
         close(program, "properly")
         assert sock.recv(1) == b""
         # Its first half has ended and been acknowledged: the kernel forgets the socket.
-        port = sock.getpeername()[1]
-        bed.wait_until(lambda: state(version, port, 80) == ["FIN-WAIT-2"], "the client's half")
+        clients = sock.getpeername()[1]
+        bed.wait_until(lambda: state(version, clients, port) == ["FIN-WAIT-2"], "the client's half")
         sock.close()
-        bed.wait_until(lambda: state(version, 80, port) == [], "the other", timeout=3)
+        bed.wait_until(lambda: state(version, port, clients) == [], "the other", timeout=3)
 
 
 @VERSIONS
@@ -151,6 +155,33 @@ def test_an_answer_that_nobody_waits_for_any_more(cgroup, version):
         sock.send(b"here is what you have asked for")
         with pytest.raises(ConnectionRefusedError):
             sock.recv(1)
+
+
+def test_an_answer_to_a_query_that_nobody_waits_for_any_more(cgroup):
+    with (
+        bed.Daemon(bed.config(tproxies=HIJACKING)),
+        closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as server,
+        nothing_leaves(),
+    ):
+        server.bind(("127.0.0.1", DNS_PORT))
+        server.settimeout(10)
+        with client(cgroup("proxy"), 4, socket.SOCK_DGRAM, 53) as program:
+            address = server.recvfrom(100)[1]
+            close(program, "properly")
+            server.sendto(b"here is what you have asked for", address)
+            # Its error, if any, is sent before this returns; give what may follow a chance.
+            time.sleep(0.1)
+
+
+def test_answers_may_have_the_mark_of_their_connection(tproxy_server, cgroup):
+    """As where another program restores it, be it for its own connections or for all."""
+    with bed.Daemon(bed.config()):
+        chain = "chain in { type filter hook prerouting priority -150; meta mark set ct mark; }"
+        bed.nft(f"table inet somebody {{ {chain}; }}")
+        try:
+            assert bed.paths(cgroup("proxy")) == bed.everywhere("tproxy")
+        finally:
+            bed.nft("delete table inet somebody")
 
 
 def test_an_open_socket_goes_by_its_cgroup_alone(cgroup):

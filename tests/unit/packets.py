@@ -20,7 +20,8 @@ class Packet:
     `answer`: its connection was opened by the other side; `translated`: its connection's
     destination was changed when it was opened; `mark`: its socket has one; `connection_mark`: of
     the connection, if it has one yet; `open`: its socket is, else the kernel itself sends it, in
-    the name of the root; `new`: the first of its connection.
+    the name of the root; `new`: the first of its connection; `invalid`: of none that conntrack
+    knows. The `port` of an ICMP error is that from which came what it is about.
     """
 
     cgroup: Cgroup
@@ -33,12 +34,13 @@ class Packet:
     connection_mark: int = 0
     open: bool = True
     new: bool = True
+    invalid: bool = False
     zone: int = 0
     tproxy_port: int = 0
 
     def __repr__(self) -> str:
         to = f"{self.protocol} {self.destination} port {self.port}"
-        flags = ("answer", "translated", "open", "new")
+        flags = ("answer", "translated", "open", "new", "invalid")
         options = "".join(f" {flag}" for flag in flags if getattr(self, flag))
         by = f"{self.cgroup.path!r} ({self.cgroup.target})"
         return f"<{by}: {to}{options}, connection mark {self.connection_mark}>"
@@ -128,6 +130,8 @@ class Machine:
                 return packet.translated
             case ["ct", "state", "!=", "new"]:
                 return not packet.new
+            case ["ct", "state", "invalid"]:
+                return packet.invalid
             case ["ct", "mark", name]:
                 marks = [int(e.text, 16) for e in self.constant[name[1:]]]
                 return packet.connection_mark in marks
@@ -149,6 +153,8 @@ class Machine:
                 return family == f"ipv{version}"
             case ["meta", "l4proto", "!=", name]:
                 return packet.protocol not in [e.text for e in self.constant[name[1:]]]
+            case ["meta", "l4proto", protocol, "@th,224,16" | "@th,384,16", port]:
+                return packet.protocol == protocol and packet.port == int(port)
             case ["meta", "l4proto", protocol]:
                 return packet.protocol == protocol
             case ["tcp" | "udp" as protocol, "dport", port]:

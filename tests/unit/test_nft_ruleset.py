@@ -14,7 +14,7 @@ from cgtproxy.cgroup.tree import Cgroup, Tree
 from cgtproxy.config.model import Config, Tproxy
 from cgtproxy.nft.model import Set, Table
 from cgtproxy.nft.plan import Plan, queries
-from cgtproxy.nft.ruleset import OWN_ZONE, build
+from cgtproxy.nft.ruleset import FIRST_ZONE, build
 from cgtproxy.nft.state import State
 from unit.configurations import complete_tree, configurations, crowded, trees
 from unit.packets import Machine, Packet
@@ -42,7 +42,7 @@ def test_everything_named_is_there_and_nothing_is_out_of_reach(config, levels):
         for rule in chains[name].rules:
             text = " ".join(statement.text for statement in rule)
             pending += re.findall(r"(?:goto|jump) (\S+)", text)
-            for set_name in re.findall(r"@(\S+)", text):
+            for set_name in re.findall(r"@(?!th,)(\S+)", text):
                 used.add(set_name)
                 pending += targets_of(table, sets[set_name])
     assert reached == chains.keys()
@@ -84,12 +84,17 @@ def packets(config: Config, cgroups: list[Cgroup]) -> Iterator[Packet]:
     root = cgroups[0]
     yield Packet(root, "tcp", ip_address("198.51.100.7"), 443, open=False)
     yield from of_marked_connections(config, root, open=False)
+    for protocol, where in (("icmp", "198.51.100.7"), ("ipv6-icmp", "2001:db9::7")):
+        for port in (53, 443):
+            flags = {"open": False, "new": False, "invalid": True}
+            yield Packet(root, protocol, ip_address(where), port, **flags)
 
 
 def of_marked_connections(config: Config, cgroup: Cgroup, **flags: bool) -> Iterator[Packet]:
     for mark in {0, 99, *(tproxy.mark for tproxy in config.tproxies)}:
         destination = ip_address("198.51.100.7")
-        yield Packet(cgroup, "tcp", destination, 443, connection_mark=mark, new=False, **flags)
+        for port in (53, 443):
+            yield Packet(cgroup, "tcp", destination, port, connection_mark=mark, new=False, **flags)
         yield Packet(cgroup, "icmp", destination, 0, connection_mark=mark, new=False, **flags)
 
 
@@ -98,8 +103,9 @@ def fate(config: Config, packet: Packet) -> Tproxy | str:
     if packet.answer or packet.mark:
         return "untouched"
     marked = next((t for t in config.tproxies if t.mark == packet.connection_mark), None)
-    if packet.protocol == "icmp":
-        return marked or "untouched"
+    if packet.protocol in ("icmp", "ipv6-icmp"):
+        of_query = packet.invalid and packet.port == 53 and any(map(queries, config.tproxies))
+        return "drop" if of_query else marked or "untouched"
     made_up = any(packet.destination in network for pool in config.pools for network in pool)
     bypassed = any(packet.destination in network for network in config.bypass) and not made_up
     if not (packet.open or packet.new):
@@ -131,12 +137,10 @@ def hijacks(tproxy: Tproxy, packet: Packet):
 def zone(config: Config, packet: Packet) -> int:
     """Who may not be answered by the same server is in different zones."""
     hijacking = [tproxy.name for tproxy in config.tproxies if queries(tproxy)]
-    if packet.port != 53:
+    if packet.mark or (packet.protocol, packet.port) != ("udp", 53):
         return 0
-    if packet.mark:
-        return OWN_ZONE
     target = packet.cgroup.target.tproxy
-    return OWN_ZONE + 1 + hijacking.index(target) if target in hijacking else 0
+    return FIRST_ZONE + hijacking.index(target) if target in hijacking else 0
 
 
 @settings(max_examples=40)

@@ -40,7 +40,7 @@ PROTOCOL_SET = "protocols"
 MARK_SET = "marks"
 TPROXY_MAP = "tproxy-vmap"
 DNS_MAP = "dns-vmap"
-OWN_ZONE = 0x2C9  # those of the TPROXYs follow
+FIRST_ZONE = 0x2C9
 BYPASS_SETS = {4: "bypass", 6: "bypass6"}
 POOL_SETS = {4: "pool", 6: "pool6"}
 ADDRESS_KEYS: dict[int, model.Key] = {4: "ipv4_addr", 6: "ipv6_addr"}
@@ -100,7 +100,8 @@ def _output(plan: Plan, levels: Sequence[int]) -> list[Chain]:
     # look for those that were redirected.
     marked = plan.config.tproxies and ROOT_LEVEL not in levels
     stray = nft.ct_mark_in(MARK_SET) if marked else nft.ct_not_new()
-    decided = decision(plan, levels, acts, undecided=(stray, nft.verdict("jump", "strays")))
+    strays = stray, nft.protocol("tcp"), nft.verdict("jump", "strays")
+    decided = decision(plan, levels, acts, undecided=strays)
     decide = nft.verdict("goto", decided[-1].name)
     rules: list[Rule] = [
         (nft.ct_reply(), nft.RETURN),
@@ -128,15 +129,19 @@ def _strays(plan: Plan) -> list[Chain]:
 
     `strays`: the last ACK of a connection whose app has closed it, and RST where nobody is any
     more, are of no socket, so of no cgroup but the root (tcp_v4_send_ack, tcp_v4_send_reset).
-    `others`: to conntrack, an ICMP error is of the connection that it is about. Without a mark
-    they would go to the real destination, which knows nothing of all that.
+    `others`: to conntrack, an ICMP error is of the flow that it is about; not if that is in a zone,
+    and such an error would take an answer's text, with the name in it, to the real DNS server.
+    Without a mark they would go to the real destination, which knows nothing of all that.
     """
     marked: list[Rule] = []
     if plan.config.tproxies:
         marked.append((nft.ct_mark_in(MARK_SET), nft.set_mark_of_ct()))
+    zoned: list[Rule] = []
+    if plan.hijacking:
+        zoned = [(nft.ct_invalid(), nft.error_about_port(v, DNS_PORT), nft.DROP) for v in VERSIONS]
     return [
         Chain("strays", ((nft.from_open_socket(), nft.RETURN), *marked, (nft.ACCEPT,))),
-        Chain("others", (*marked, (nft.ACCEPT,))),
+        Chain("others", (*zoned, *marked, (nft.ACCEPT,))),
     ]
 
 
@@ -144,7 +149,11 @@ def _tproxy_chains(plan: Plan) -> list[Chain]:
     chains = [
         Chain(
             "prerouting",
-            ((nft.from_loopback(), nft.mark_vmap(TPROXY_MAP)),),
+            (
+                # Others restore marks of connections (`ct mark`), so that answers have one, too.
+                (nft.from_loopback(), nft.ct_reply(), nft.RETURN),
+                (nft.from_loopback(), nft.mark_vmap(TPROXY_MAP)),
+            ),
             Hook("filter", "prerouting", PRIORITY_TPROXY),
         ),
         Chain(
@@ -229,16 +238,15 @@ def _dns_chains(plan: Plan) -> list[Chain]:
 
 def _zones(plan: Plan, levels: Sequence[int]) -> list[Chain]:
     """conntrack knows a query by its addresses and ports, for 30 seconds, and takes another one's
-    by the same port for the same: who answered that one would answer this one."""
+    by the same port for the same: who answered that one would answer this one. Not so with TCP,
+    where a new connection begins with a SYN."""
     acts = {
         Target("tproxy", tproxy.name): (nft.set_ct_original_zone(number), nft.ACCEPT)
-        for number, tproxy in enumerate(plan.hijacking, OWN_ZONE + 1)
+        for number, tproxy in enumerate(plan.hijacking, FIRST_ZONE)
     }
     decided = decision(plan, levels, acts, prefix="zone-")
-    query = nft.port(DNS_PORT)
+    query = nft.protocol_port("udp", DNS_PORT)
     rules: list[Rule] = [(query, nft.verdict("goto", decided[-1].name))]
     if own_mark := plan.config.own_mark:
-        rules.insert(
-            0, (nft.mark_is(own_mark), query, nft.set_ct_original_zone(OWN_ZONE), nft.ACCEPT)
-        )
+        rules.insert(0, (nft.mark_is(own_mark), nft.ACCEPT))
     return [Chain("zones", tuple(rules), Hook("filter", "output", PRIORITY_RAW)), *decided]

@@ -15,12 +15,12 @@ from cgtproxy.netlink.wire import be32, nested, u8
 from cgtproxy.nft import expressions as nf
 from cgtproxy.nft import wire
 
-Protocol = Literal["tcp", "udp"]
-PROTOCOLS: dict[str, int] = {"tcp": 6, "udp": 17}
+Protocol = Literal["tcp", "udp", "icmp", "ipv6-icmp"]
+PROTOCOLS: dict[str, int] = {"tcp": 6, "udp": 17, "icmp": 1, "ipv6-icmp": 58}
 NFPROTOS = {4: 2, 6: 10}
 
 CT_DIRECTION_ORIGINAL, CT_DIRECTION_REPLY = 0, 1
-CT_STATE_NEW, IPS_DST_NAT = 0x8, 0x20
+CT_STATE_INVALID, CT_STATE_NEW, IPS_DST_NAT = 0x1, 0x8, 0x20
 DESTINATION = {4: (16, 4), 6: (24, 16)}  # offset and length in the network header
 DESTINATION_PORT = (2, 2)  # alike in TCP and UDP
 LOOPBACK_IFINDEX = 1  # include/net/net_namespace.h: the same in every namespace
@@ -52,6 +52,12 @@ def ct_reply() -> Statement:
 def ct_not_new() -> Statement:
     expressions = nf.ct(nf.CT_STATE) + nf.compare(struct.pack("=I", CT_STATE_NEW), nf.CMP_NEQ)
     return Statement("ct state != new", expressions)
+
+
+def ct_invalid() -> Statement:
+    """conntrack cannot tell of what it is a part."""
+    found = nf.mask(struct.pack("=I", CT_STATE_INVALID)) + nf.compare(bytes(4), nf.CMP_NEQ)
+    return Statement("ct state invalid", nf.ct(nf.CT_STATE) + found)
 
 
 def ct_dnat() -> Statement:
@@ -99,6 +105,15 @@ def port(number: int) -> Statement:
         f"th dport {number}",
         nf.payload(nf.TRANSPORT_HEADER, *DESTINATION_PORT) + nf.compare(struct.pack(">H", number)),
     )
+
+
+def error_about_port(version: int, number: int) -> Statement:
+    """An ICMP error about a datagram from this port: after 8 bytes it has that one's headers."""
+    name: Protocol = "icmp" if version == 4 else "ipv6-icmp"
+    offset = 8 + (20 if version == 4 else 40)
+    inner = nf.payload(nf.TRANSPORT_HEADER, offset, 2) + nf.compare(struct.pack(">H", number))
+    text = f"meta l4proto {name} @th,{offset * 8},16 {number}"
+    return Statement(text, protocol(name).expressions + inner)
 
 
 def protocol_port(name: Protocol, number: int) -> Statement:
