@@ -112,6 +112,8 @@ class Machine:
                 packet.connection_mark = int(value, 16)
             case ["meta", "mark", "set", value]:
                 packet.mark = int(value, 16)
+            case ["notrack"]:
+                packet.new = False
             case ["tproxy", "to", port]:
                 packet.tproxy_port = int(port[1:])
             case ["dnat", "ip" | "ip6", "to", server]:
@@ -124,12 +126,27 @@ class Machine:
 
     def _matches(self, words: list[str], packet: Packet) -> bool:
         match words:
+            case ["socket", "cgroupv2", "level", level, name]:
+                key = self._ancestor(packet, int(level))
+                return key in self.elements and self.elements[key].set_name == name[1:]
+            case ["iif" | "oif", '"lo"']:
+                return True
+            case ["meta", "mark", value]:
+                return packet.mark == int(value, 16)
+        return self._flow_matches(words, packet)
+
+    def _flow_matches(self, words: list[str], packet: Packet) -> bool:
+        match words:
             case ["ct", "direction", "reply"]:
                 return packet.answer
             case ["ct", "status", "dnat"]:
                 return packet.translated
             case ["ct", "state", "!=", "new"]:
                 return not packet.new
+            case ["fib", "saddr", "type", "!=", "local"]:
+                return False  # it is an app's
+            case ["ct", "state", "untracked"]:
+                return False
             case ["ct", "state", "invalid"]:
                 return packet.invalid
             case ["ct", "mark", name]:
@@ -137,13 +154,6 @@ class Machine:
                 return packet.connection_mark in marks
             case ["meta", "skuid", "!=", "4294967295"]:
                 return packet.open
-            case ["socket", "cgroupv2", "level", level, name]:
-                key = self._ancestor(packet, int(level))
-                return key in self.elements and self.elements[key].set_name == name[1:]
-            case ["iif", '"lo"']:
-                return True
-            case ["meta", "mark", value]:
-                return packet.mark == int(value, 16)
         return self._header_matches(words, packet)
 
     def _header_matches(self, words: list[str], packet: Packet) -> bool:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from cgtproxy.cgroup.tree import Cgroup, Tree
 from cgtproxy.config.model import Config, Tproxy
+from cgtproxy.nft.flows import FIRST_ZONE
 from cgtproxy.nft.model import Set, Table
 from cgtproxy.nft.plan import Plan, queries
-from cgtproxy.nft.ruleset import FIRST_ZONE, build
+from cgtproxy.nft.ruleset import build
 from cgtproxy.nft.state import State
 from unit.configurations import complete_tree, configurations, crowded, trees
 from unit.packets import Machine, Packet
@@ -171,7 +172,7 @@ def check(machine: Machine, config: Config, packet: Packet) -> None:
     query = isinstance(wanted, Tproxy) and hijacks(wanted, packet)
     before = packet.mark
     if any(map(queries, config.tproxies)):
-        assert (machine.run("zones", packet), packet.zone) == ("accept", zone(config, packet)), sent
+        assert (machine.run("raw", packet), packet.zone) == ("accept", zone(config, packet)), sent
     verdict = machine.run("output", packet)
     if isinstance(wanted, str):
         expected = "drop" if wanted == "drop" else "accept"

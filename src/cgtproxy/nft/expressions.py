@@ -12,6 +12,7 @@ CT_STATE, CT_DIRECTION, CT_STATUS, CT_MARK, CT_ZONE = 0, 1, 2, 3, 17
 CMP_EQ, CMP_NEQ = 0, 1
 NETWORK_HEADER, TRANSPORT_HEADER = 1, 2
 SOCKET_CGROUPV2 = 3
+FIB_ADDRTYPE, FIB_F_SADDR = 3, 1
 
 
 def data(kind: int, value: bytes) -> bytes:
@@ -66,6 +67,11 @@ def lookup(name: str, *, into_verdict: bool = False, inverted: bool = False) -> 
 
 def immediate(value: bytes, register: int = REGISTER) -> bytes:
     return wire.expression("immediate", be32(1, register), data(2, value))
+
+
+def source_type() -> bytes:
+    """The routing type (RTN_*) that the source address has in this namespace."""
+    return wire.expression("fib", be32(1, REGISTER), be32(2, FIB_ADDRTYPE), be32(3, FIB_F_SADDR))
 
 
 def cgroup(level: int) -> bytes:

@@ -27,6 +27,7 @@ MODULES = {
     "socket": "nft_socket",
     "dnat": "nft_nat",
     "reject": "nft_reject_inet",
+    "fib": "nft_fib_inet",
 }
 
 

@@ -10,7 +10,8 @@ output (route)        answers, what is not TCP or UDP, and what the built-in ser
                       where that went
 prerouting            └ tproxy-NAME gives it to the TPROXY server's socket
 dns (nat)             └ dns-NAME gives a marked query to the DNS server instead
-zones (raw)           keeps the queries of each TPROXY apart from all others in conntrack
+raw                   no datagram from a TPROXY server makes an app's an answer; and the queries of
+                      each TPROXY are kept apart from all others in conntrack
 guard (postrouting)   a marked packet that leaves for a network is dropped: a lost ip rule
                       or route must not leak what was to be proxied
 """
@@ -19,14 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cgtproxy.config.model import DROP, Network, Target, Tproxy
+from cgtproxy.config.model import DROP, Network, Tproxy
 from cgtproxy.nft import model
 from cgtproxy.nft import statements as nft
 from cgtproxy.nft.decision import CGROUP_MAP, ROOT_LEVEL, decision
+from cgtproxy.nft.flows import MARK_SET, before_conntrack, strays
 from cgtproxy.nft.model import (
     PRIORITY_BEFORE_DSTNAT,
     PRIORITY_MANGLE,
-    PRIORITY_RAW,
     PRIORITY_TPROXY,
     Chain,
     Hook,
@@ -37,10 +38,8 @@ from cgtproxy.nft.model import (
 from cgtproxy.nft.plan import DNS_PORT, VERSIONS, Plan, queries
 
 PROTOCOL_SET = "protocols"
-MARK_SET = "marks"
 TPROXY_MAP = "tproxy-vmap"
 DNS_MAP = "dns-vmap"
-FIRST_ZONE = 0x2C9
 BYPASS_SETS = {4: "bypass", 6: "bypass6"}
 POOL_SETS = {4: "pool", 6: "pool6"}
 ADDRESS_KEYS: dict[int, model.Key] = {4: "ipv4_addr", 6: "ipv6_addr"}
@@ -65,10 +64,10 @@ def build(plan: Plan, levels: Sequence[int]) -> Table:
         sets.append(Set(MARK_SET, "mark", tuple(model.mark(t.mark) for t in tproxies)))
         sets.append(_by_mark(TPROXY_MAP, "tproxy", plan, tproxies))
         chains += _tproxy_chains(plan)
+        chains += before_conntrack(plan, levels)
     if plan.hijacking:
         sets.append(_by_mark(DNS_MAP, "dns", plan, plan.hijacking))
         chains += _dns_chains(plan)
-        chains += _zones(plan, levels)
     return Table(tuple(sets), tuple(chains))
 
 
@@ -100,11 +99,12 @@ def _output(plan: Plan, levels: Sequence[int]) -> list[Chain]:
     # look for those that were redirected.
     marked = plan.config.tproxies and ROOT_LEVEL not in levels
     stray = nft.ct_mark_in(MARK_SET) if marked else nft.ct_not_new()
-    strays = stray, nft.protocol("tcp"), nft.verdict("jump", "strays")
-    decided = decision(plan, levels, acts, undecided=strays)
+    undecided = stray, nft.protocol("tcp"), nft.verdict("jump", "strays")
+    decided = decision(plan, levels, acts, undecided=undecided)
     decide = nft.verdict("goto", decided[-1].name)
     rules: list[Rule] = [
         (nft.ct_reply(), nft.RETURN),
+        (nft.to_loopback(), nft.ct_state("untracked"), nft.RETURN),  # a TPROXY server's answers
         (nft.protocol_not_in(PROTOCOL_SET), nft.verdict("goto", "others")),
     ]
     if own_mark := plan.config.own_mark:
@@ -118,31 +118,10 @@ def _output(plan: Plan, levels: Sequence[int]) -> list[Chain]:
     rules += [(statement, nft.RETURN) for statement in _bypassed(plan)]
     rules.append((decide,))
     output = Chain("output", tuple(rules), Hook("route", "output", PRIORITY_MANGLE))
-    chains = [*decided, output, *_strays(plan)]
+    chains = [*decided, output, *strays(plan)]
     if plan.outcomes[DROP].chain:
         chains.append(Chain(plan.outcomes[DROP].chain, (*_spared(plan), (nft.DROP,))))
     return chains
-
-
-def _strays(plan: Plan) -> list[Chain]:
-    """What the kernel sends in an app's name goes where the app's own packets went.
-
-    `strays`: the last ACK of a connection whose app has closed it, and RST where nobody is any
-    more, are of no socket, so of no cgroup but the root (tcp_v4_send_ack, tcp_v4_send_reset).
-    `others`: to conntrack, an ICMP error is of the flow that it is about; not if that is in a zone,
-    and such an error would take an answer's text, with the name in it, to the real DNS server.
-    Without a mark they would go to the real destination, which knows nothing of all that.
-    """
-    marked: list[Rule] = []
-    if plan.config.tproxies:
-        marked.append((nft.ct_mark_in(MARK_SET), nft.set_mark_of_ct()))
-    zoned: list[Rule] = []
-    if plan.hijacking:
-        zoned = [(nft.ct_invalid(), nft.error_about_port(v, DNS_PORT), nft.DROP) for v in VERSIONS]
-    return [
-        Chain("strays", ((nft.from_open_socket(), nft.RETURN), *marked, (nft.ACCEPT,))),
-        Chain("others", (*zoned, *marked, (nft.ACCEPT,))),
-    ]
 
 
 def _tproxy_chains(plan: Plan) -> list[Chain]:
@@ -234,19 +213,3 @@ def _dns_chains(plan: Plan) -> list[Chain]:
         )
         chains.append(Chain(f"dns-{plan.names[tproxy.name]}", tuple(rules)))
     return chains
-
-
-def _zones(plan: Plan, levels: Sequence[int]) -> list[Chain]:
-    """conntrack knows a query by its addresses and ports, for 30 seconds, and takes another one's
-    by the same port for the same: who answered that one would answer this one. Not so with TCP,
-    where a new connection begins with a SYN."""
-    acts = {
-        Target("tproxy", tproxy.name): (nft.set_ct_original_zone(number), nft.ACCEPT)
-        for number, tproxy in enumerate(plan.hijacking, FIRST_ZONE)
-    }
-    decided = decision(plan, levels, acts, prefix="zone-")
-    query = nft.protocol_port("udp", DNS_PORT)
-    rules: list[Rule] = [(query, nft.verdict("goto", decided[-1].name))]
-    if own_mark := plan.config.own_mark:
-        rules.insert(0, (nft.mark_is(own_mark), nft.ACCEPT))
-    return [Chain("zones", tuple(rules), Hook("filter", "output", PRIORITY_RAW)), *decided]

@@ -20,13 +20,14 @@ PROTOCOLS: dict[str, int] = {"tcp": 6, "udp": 17, "icmp": 1, "ipv6-icmp": 58}
 NFPROTOS = {4: 2, 6: 10}
 
 CT_DIRECTION_ORIGINAL, CT_DIRECTION_REPLY = 0, 1
-CT_STATE_INVALID, CT_STATE_NEW, IPS_DST_NAT = 0x1, 0x8, 0x20
+CT_STATE_NEW, IPS_DST_NAT = 0x8, 0x20
+CT_STATES = {"invalid": 0x1, "untracked": 0x40}
 DESTINATION = {4: (16, 4), 6: (24, 16)}  # offset and length in the network header
 DESTINATION_PORT = (2, 2)  # alike in TCP and UDP
 LOOPBACK_IFINDEX = 1  # include/net/net_namespace.h: the same in every namespace
 REJECT_TCP_RESET, REJECT_ICMPX = 1, 2
 ICMPX_PORT_UNREACHABLE = 1
-NAT_DNAT = 1
+NAT_DNAT, RTN_LOCAL = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ def verdict(code: str, chain: str = "") -> Statement:
 
 
 ACCEPT, DROP, RETURN = verdict("accept"), verdict("drop"), verdict("return")
+NOTRACK = Statement("notrack", wire.expression("notrack"))
 
 
 def ct_reply() -> Statement:
@@ -54,10 +56,10 @@ def ct_not_new() -> Statement:
     return Statement("ct state != new", expressions)
 
 
-def ct_invalid() -> Statement:
-    """conntrack cannot tell of what it is a part."""
-    found = nf.mask(struct.pack("=I", CT_STATE_INVALID)) + nf.compare(bytes(4), nf.CMP_NEQ)
-    return Statement("ct state invalid", nf.ct(nf.CT_STATE) + found)
+def ct_state(name: Literal["invalid", "untracked"]) -> Statement:
+    """invalid: conntrack cannot tell of what it is a part; untracked: nor was it asked."""
+    found = nf.mask(struct.pack("=I", CT_STATES[name])) + nf.compare(bytes(4), nf.CMP_NEQ)
+    return Statement(f"ct state {name}", nf.ct(nf.CT_STATE) + found)
 
 
 def ct_dnat() -> Statement:
@@ -153,6 +155,17 @@ def destination_loopback(version: int) -> Statement:
 def from_loopback() -> Statement:
     index = struct.pack("=I", LOOPBACK_IFINDEX)
     return Statement('iif "lo"', nf.meta(nf.META_IIF) + nf.compare(index))
+
+
+def to_loopback() -> Statement:
+    index = struct.pack("=I", LOOPBACK_IFINDEX)
+    return Statement('oif "lo"', nf.meta(nf.META_OIF) + nf.compare(index))
+
+
+def from_elsewhere() -> Statement:
+    """The source is no address of this host."""
+    local = struct.pack("=I", RTN_LOCAL)
+    return Statement("fib saddr type != local", nf.source_type() + nf.compare(local, nf.CMP_NEQ))
 
 
 def not_to_loopback() -> Statement:
