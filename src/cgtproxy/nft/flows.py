@@ -12,6 +12,8 @@ from cgtproxy.nft.plan import DNS_PORT, VERSIONS, Plan
 
 MARK_SET = "marks"
 FIRST_ZONE = 0x2C9
+# What a TPROXY server sends to an app, in the name of whoever the app talks to.
+FOREIGN = nft.to_loopback(), nft.from_elsewhere()
 
 
 def strays(plan: Plan) -> list[Chain]:
@@ -41,8 +43,7 @@ def before_conntrack(plan: Plan, levels: Sequence[int]) -> list[Chain]:
     """What a TPROXY server sends in another's name must not begin a flow. Else, where somebody
     writes to an app first, or so late that the flow has been forgotten, what the app sends then
     would be an answer, and go direct."""
-    foreign = nft.protocol("udp"), nft.to_loopback(), nft.from_elsewhere()
-    rules: list[Rule] = [(*foreign, nft.NOTRACK, nft.ACCEPT)]
+    rules: list[Rule] = [(nft.protocol("udp"), *FOREIGN, nft.NOTRACK, nft.ACCEPT)]
     zones: list[Chain] = []
     if plan.hijacking:
         zones = _zones(plan, levels)

@@ -24,7 +24,7 @@ from cgtproxy.config.model import DROP, Network, Tproxy
 from cgtproxy.nft import model
 from cgtproxy.nft import statements as nft
 from cgtproxy.nft.decision import CGROUP_MAP, ROOT_LEVEL, decision
-from cgtproxy.nft.flows import MARK_SET, before_conntrack, strays
+from cgtproxy.nft.flows import FOREIGN, MARK_SET, before_conntrack, strays
 from cgtproxy.nft.model import (
     PRIORITY_BEFORE_DSTNAT,
     PRIORITY_MANGLE,
@@ -104,9 +104,10 @@ def _output(plan: Plan, levels: Sequence[int]) -> list[Chain]:
     decide = nft.verdict("goto", decided[-1].name)
     rules: list[Rule] = [
         (nft.ct_reply(), nft.RETURN),
-        (nft.to_loopback(), nft.ct_state("untracked"), nft.RETURN),  # a TPROXY server's answers
         (nft.protocol_not_in(PROTOCOL_SET), nft.verdict("goto", "others")),
     ]
+    if plan.config.tproxies:  # what is not tracked has no direction
+        rules.insert(1, (nft.ct_state("untracked"), *FOREIGN, nft.RETURN))
     if own_mark := plan.config.own_mark:
         # The built-in server's own sockets, wherever it was started: it must not serve itself.
         rules.append((nft.mark_is(own_mark), nft.RETURN))

@@ -24,7 +24,7 @@ CT_STATE_NEW, IPS_DST_NAT = 0x8, 0x20
 CT_STATES = {"invalid": 0x1, "untracked": 0x40}
 DESTINATION = {4: (16, 4), 6: (24, 16)}  # offset and length in the network header
 DESTINATION_PORT = (2, 2)  # alike in TCP and UDP
-LOOPBACK_IFINDEX = 1  # include/net/net_namespace.h: the same in every namespace
+LOOPBACK = struct.pack("=I", 1)  # its index: the same everywhere (include/net/net_namespace.h)
 REJECT_TCP_RESET, REJECT_ICMPX = 1, 2
 ICMPX_PORT_UNREACHABLE = 1
 NAT_DNAT, RTN_LOCAL = 1, 2
@@ -153,13 +153,11 @@ def destination_loopback(version: int) -> Statement:
 
 
 def from_loopback() -> Statement:
-    index = struct.pack("=I", LOOPBACK_IFINDEX)
-    return Statement('iif "lo"', nf.meta(nf.META_IIF) + nf.compare(index))
+    return Statement('iif "lo"', nf.meta(nf.META_IIF) + nf.compare(LOOPBACK))
 
 
 def to_loopback() -> Statement:
-    index = struct.pack("=I", LOOPBACK_IFINDEX)
-    return Statement('oif "lo"', nf.meta(nf.META_OIF) + nf.compare(index))
+    return Statement('oif "lo"', nf.meta(nf.META_OIF) + nf.compare(LOOPBACK))
 
 
 def from_elsewhere() -> Statement:
@@ -169,8 +167,7 @@ def from_elsewhere() -> Statement:
 
 
 def not_to_loopback() -> Statement:
-    index = struct.pack("=I", LOOPBACK_IFINDEX)
-    return Statement('oif != "lo"', nf.meta(nf.META_OIF) + nf.compare(index, nf.CMP_NEQ))
+    return Statement('oif != "lo"', nf.meta(nf.META_OIF) + nf.compare(LOOPBACK, nf.CMP_NEQ))
 
 
 def marked() -> Statement:
