@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cgtproxy.proxy.sockets import AF_INET, AF_INET6
+from cgtproxy.proxy.addresses import AF_INET, AF_INET6
 from cgtproxy.proxy.udp.icmp import Error, about
 
 REAL4, REAL6 = ("192.0.2.7", 443), ("2001:db8::7", 443, 0, 0)

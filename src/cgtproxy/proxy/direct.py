@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 
+from cgtproxy.proxy.addresses import Address, show
 from cgtproxy.proxy.reactor import Deadlines
 from cgtproxy.proxy.relay.direction import Direction
 from cgtproxy.proxy.relay.tcp import Relays
-from cgtproxy.proxy.sockets import Address, Socket, outgoing, reset, show
+from cgtproxy.proxy.sockets import Socket, outgoing, reset
 from cgtproxy.proxy.throttle import Throttle
 
 log = logging.getLogger("cgtproxy")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 from typing import Protocol
 
+from cgtproxy.proxy.addresses import Address, is_loopback, show
 from cgtproxy.proxy.reactor import Reactor
 from cgtproxy.proxy.relay.tcp import Relays
-from cgtproxy.proxy.sockets import Address, Socket, accept, is_local, is_loopback, reset, show
+from cgtproxy.proxy.sockets import Socket, accept, is_local, reset
 from cgtproxy.proxy.throttle import Throttle
 
 _MOST_AT_ONCE = 32

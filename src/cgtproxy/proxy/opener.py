@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from cgtproxy.config.model import Upstream
+from cgtproxy.proxy.addresses import Address, show
 from cgtproxy.proxy.dial import Dial
 from cgtproxy.proxy.dialer import Dialer, connect_handshake
 from cgtproxy.proxy.direct import Direct
@@ -15,7 +16,7 @@ from cgtproxy.proxy.fakeip.names import FakeName
 from cgtproxy.proxy.names.destinations import Destinations, show_both
 from cgtproxy.proxy.protocols.socks5 import Endpoint
 from cgtproxy.proxy.relay.tcp import Relays
-from cgtproxy.proxy.sockets import Address, Socket, reset, show
+from cgtproxy.proxy.sockets import Socket, reset
 from cgtproxy.proxy.throttle import Throttle
 from cgtproxy.proxy.upstream import Choice, Target
 

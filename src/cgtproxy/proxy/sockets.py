@@ -8,17 +8,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import sys
-from ipaddress import ip_address
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from cgtproxy.errors import CgtproxyError, PermissionMissingError
+from cgtproxy.proxy.addresses import AF_INET, AF_INET6, Address, show
 from cgtproxy.proxy.keepalive import keep_alive
 
 Socket: TypeAlias = socket.SocketType
-Address: TypeAlias = tuple[Any, ...]  # (host, port) or (host, port, flow, scope)
 
-AF_INET, AF_INET6 = int(socket.AF_INET), int(socket.AF_INET6)
 FAMILIES = (AF_INET, AF_INET6)
 _NONBLOCKING = int(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 STREAM = int(socket.SOCK_STREAM)
@@ -113,15 +110,6 @@ def listen_unix() -> Socket:
     sock = socket.SocketType(socket.AF_UNIX, _DATAGRAM)
     sock.bind("")
     return sock
-
-
-def original_destination(family: int, sockaddr: bytes) -> Address:
-    """From struct sockaddr_in or sockaddr_in6."""
-    port = int.from_bytes(sockaddr[2:4], "big")
-    if family == AF_INET:
-        return socket.inet_ntop(family, sockaddr[4:8]), port
-    scope = int.from_bytes(sockaddr[24:28], sys.byteorder)
-    return socket.inet_ntop(family, sockaddr[8:24]), port, 0, scope
 
 
 def outgoing_datagrams(family: int, mark: int) -> Socket:
@@ -219,28 +207,3 @@ def is_local(family: int, host: str) -> bool:
         except OSError:
             return False
     return True
-
-
-def is_loopback(host: str) -> bool:
-    return host.startswith(("127.", "::")) and _is_loopback(host)
-
-
-def _is_loopback(host: str) -> bool:
-    address = ip_address(host)
-    mapped = address.ipv4_mapped if address.version == 6 else None
-    return (mapped or address).is_loopback
-
-
-def numeric(host: str, port: int) -> tuple[int, Address]:
-    """The family and the address, as connect(2) takes it, of an address given as text.
-
-    Raises OSError for a name. A link-local address may have a zone.
-    """
-    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-    family, _, _, _, address = socket.getaddrinfo(host, port, flags=flags, type=STREAM)[0]
-    return int(family), address
-
-
-def show(address: Address) -> str:
-    host, port = str(address[0]), address[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

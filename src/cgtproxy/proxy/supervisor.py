@@ -19,6 +19,7 @@ from cgtproxy.config.model import Config
 from cgtproxy.errors import CgtproxyError, NothingToServeError
 from cgtproxy.loop import Callback
 from cgtproxy.notify import Notifier
+from cgtproxy.proxy.addresses import show
 from cgtproxy.proxy.checks import Checker
 from cgtproxy.proxy.dns.inlets import DnsInlets, servers
 from cgtproxy.proxy.dns.keeper import Keeper
@@ -27,7 +28,6 @@ from cgtproxy.proxy.fakeip.slots import Slots
 from cgtproxy.proxy.inlets import InletSockets
 from cgtproxy.proxy.processes import Restarts, describe, spawn
 from cgtproxy.proxy.reactor import Reactor
-from cgtproxy.proxy.sockets import show
 from cgtproxy.proxy.upstream import Health, remote, with_secrets
 from cgtproxy.proxy.worker import DRAIN, Worker, tune
 

@@ -9,11 +9,11 @@ from functools import partial
 
 from cgtproxy.config.model import Config, Upstream
 from cgtproxy.loop import Callback
+from cgtproxy.proxy.addresses import numeric
 from cgtproxy.proxy.fakeip.ranges import Ranges
 from cgtproxy.proxy.names import system
 from cgtproxy.proxy.names.stub import Done, Stub
 from cgtproxy.proxy.reactor import Reactor
-from cgtproxy.proxy.sockets import numeric
 from cgtproxy.proxy.upstream import Target, remote
 
 _FIRST = 2.0  # seconds to wait for all names

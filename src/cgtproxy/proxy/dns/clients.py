@@ -12,9 +12,10 @@ import socket
 import ssl
 from typing import Protocol
 
+from cgtproxy.proxy.addresses import numeric
 from cgtproxy.proxy.dns.dial import PATIENCE, DialError, Resolve, Route, for_asyncio, reason
 from cgtproxy.proxy.protocols.dns import TC
-from cgtproxy.proxy.sockets import numeric, outgoing_datagrams
+from cgtproxy.proxy.sockets import outgoing_datagrams
 
 _RESEND = (1.0, 2.0)  # seconds to wait for an answer, each time that the question is sent
 _IDLE = 60.0  # seconds until a connection is closed that nobody uses

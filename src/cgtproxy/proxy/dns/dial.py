@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from cgtproxy.config.model import Upstream
+from cgtproxy.proxy.addresses import numeric
 from cgtproxy.proxy.dialer import connect_handshake
 from cgtproxy.proxy.protocols.handshake import Handshake, HandshakeError, RefusedError
 from cgtproxy.proxy.protocols.socks5 import Endpoint
-from cgtproxy.proxy.sockets import Socket, numeric, outgoing
+from cgtproxy.proxy.sockets import Socket, outgoing
 from cgtproxy.proxy.throttle import Throttle
 from cgtproxy.proxy.tls import client_context
 from cgtproxy.proxy.upstream import Choice, Target

@@ -6,15 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from cgtproxy.config.model import Config, Dns
-from cgtproxy.proxy.sockets import (
-    AF_INET6,
-    Socket,
-    is_local,
-    listen_dns,
-    listen_dns_datagrams,
-    listen_unix,
-    numeric,
-)
+from cgtproxy.proxy.addresses import AF_INET6, numeric
+from cgtproxy.proxy.sockets import Socket, is_local, listen_dns, listen_dns_datagrams, listen_unix
 
 Maker: TypeAlias = Callable[[int, str, int, int], Socket]
 Kind: TypeAlias = tuple[Maker, int, str, int]  # ..., family, address, port

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from cgtproxy.proxy.addresses import Address, is_loopback, show
 from cgtproxy.proxy.fakeip.names import FakeName, FakeNames, Leases
 from cgtproxy.proxy.names.stub import Stub
-from cgtproxy.proxy.sockets import Address, is_loopback, show
 from cgtproxy.proxy.targets import numeric_targets
 from cgtproxy.proxy.throttle import Throttle
 from cgtproxy.proxy.upstream import Target

@@ -11,6 +11,7 @@ from functools import partial
 from ipaddress import ip_address
 from typing import TypeAlias
 
+from cgtproxy.proxy.addresses import AF_INET, AF_INET6, Address
 from cgtproxy.proxy.protocols.dns import (
     AAAA,
     NOERROR,
@@ -22,7 +23,7 @@ from cgtproxy.proxy.protocols.dns import (
     parse_addresses,
 )
 from cgtproxy.proxy.reactor import WRITABLE, Reactor
-from cgtproxy.proxy.sockets import AF_INET, AF_INET6, Address, Socket, outgoing_datagrams
+from cgtproxy.proxy.sockets import Socket, outgoing_datagrams
 
 Done: TypeAlias = Callable[[list[str]], None]
 Server: TypeAlias = tuple[int, Address | bytes | str]  # family and address

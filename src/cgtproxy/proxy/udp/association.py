@@ -8,12 +8,13 @@ from functools import partial
 from typing import TypeAlias
 
 from cgtproxy.config.model import Upstream
+from cgtproxy.proxy.addresses import numeric
 from cgtproxy.proxy.dial import Dial
 from cgtproxy.proxy.dialer import Dialer
 from cgtproxy.proxy.keepalive import keep_alive
 from cgtproxy.proxy.protocols.socks5 import ANYWHERE, ASSOCIATE, Endpoint, Socks5
 from cgtproxy.proxy.reactor import FAILED, READABLE
-from cgtproxy.proxy.sockets import Socket, datagrams, numeric
+from cgtproxy.proxy.sockets import Socket, datagrams
 from cgtproxy.proxy.udp import icmp
 from cgtproxy.proxy.udp.sessions import Sessions
 from cgtproxy.proxy.upstream import Choice

@@ -12,10 +12,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from cgtproxy.proxy.addresses import Address
 from cgtproxy.proxy.fakeip.names import FakeName
 from cgtproxy.proxy.names.destinations import show_both
 from cgtproxy.proxy.reactor import FAILED
-from cgtproxy.proxy.sockets import Address, Socket, datagrams, datagrams_beside, spoofing
+from cgtproxy.proxy.sockets import Socket, datagrams, datagrams_beside, spoofing
 from cgtproxy.proxy.udp.pair import Pair
 from cgtproxy.proxy.udp.sessions import Sessions
 from cgtproxy.proxy.udp.ways import ClientSession, Doors

@@ -11,7 +11,8 @@ import socket
 import struct
 from typing import NamedTuple
 
-from cgtproxy.proxy.sockets import AF_INET, AF_INET6, Address, Socket
+from cgtproxy.proxy.addresses import AF_INET, AF_INET6, Address
+from cgtproxy.proxy.sockets import Socket
 
 # struct sock_extended_err (linux/errqueue.h): errno, origin, type, code, pad, info, data
 _EXTENDED = struct.Struct("=IBBBBII")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from cgtproxy.proxy.sockets import Address, Socket
+from cgtproxy.proxy.addresses import Address
+from cgtproxy.proxy.sockets import Socket
 from cgtproxy.proxy.udp.sessions import OpenSession, Session, Sessions
 
 _MOST_AT_ONCE = 32

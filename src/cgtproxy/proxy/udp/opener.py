@@ -6,8 +6,8 @@ from functools import partial
 from itertools import takewhile
 
 from cgtproxy.config.model import Server
+from cgtproxy.proxy.addresses import Address
 from cgtproxy.proxy.dialer import Dialer
-from cgtproxy.proxy.sockets import Address
 from cgtproxy.proxy.udp.association import Association
 from cgtproxy.proxy.udp.direct import DirectSession
 from cgtproxy.proxy.udp.sessions import Session, Sessions

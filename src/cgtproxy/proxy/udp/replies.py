@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cgtproxy.proxy.sockets import Address, Socket, show, spoofing
+from cgtproxy.proxy.addresses import Address, show
+from cgtproxy.proxy.sockets import Socket, spoofing
 from cgtproxy.proxy.throttle import Throttle
 
 

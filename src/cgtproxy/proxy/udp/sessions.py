@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from cgtproxy.config.model import Workers
+from cgtproxy.proxy.addresses import Address
 from cgtproxy.proxy.reactor import Reactor
-from cgtproxy.proxy.sockets import Address
 from cgtproxy.proxy.throttle import Throttle
 from cgtproxy.proxy.udp.icmp import Messenger
 from cgtproxy.proxy.udp.mmsg import Mover

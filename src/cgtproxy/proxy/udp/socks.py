@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from cgtproxy.proxy.addresses import AF_INET, AF_INET6, Address
 from cgtproxy.proxy.fakeip.names import FakeName
 from cgtproxy.proxy.protocols.socks5 import DOMAIN, IPV4, IPV6, parse_datagram
-from cgtproxy.proxy.sockets import AF_INET, AF_INET6, Address
 from cgtproxy.proxy.udp.association import Associate, Association
 from cgtproxy.proxy.udp.sessions import Sessions
 from cgtproxy.proxy.udp.socks_way import SocksWay

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from cgtproxy.proxy.addresses import Address
 from cgtproxy.proxy.fakeip.names import FakeName
 from cgtproxy.proxy.protocols.socks5 import Endpoint, parse_datagram, udp_header
-from cgtproxy.proxy.sockets import Address, Socket, spoofing
+from cgtproxy.proxy.sockets import Socket, spoofing
 from cgtproxy.proxy.udp.association import Association
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from cgtproxy.proxy.addresses import Address, original_destination
 from cgtproxy.proxy.fakeip.names import FakeName
 from cgtproxy.proxy.names.destinations import Destinations
-from cgtproxy.proxy.sockets import Address, original_destination
 from cgtproxy.proxy.udp.sessions import SWEEPS, Sessions
 
 
