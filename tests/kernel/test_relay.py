@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -233,3 +235,39 @@ def test_limits_are_survived(start, cgroup, limits, line):
         with bed.Program([sys.executable, "-c", CROWD], cgroup=app):
             server.wait_line(line)
         bed.wait_until(lambda: bed.probe(app, flow)[flow].by == "origin", "service again")
+
+
+def congestion_control(*which):
+    """Of the TCP sockets of this host that ss(8) selects so."""
+    options = ["--tcp", "--numeric", "--no-header", "--info", "state", "established"]
+    return re.findall(r"^\s+(?:ts sack )?(\w+)", bed.run("ss", *options, *which), re.MULTILINE)
+
+
+@pytest.fixture
+def chosen():
+    """What an administrator may have chosen for the network."""
+    directory = Path("/proc/sys/net/ipv4")
+    allowed = (directory / "tcp_allowed_congestion_control").read_text().split()
+    (choice, *_) = (name for name in allowed if name != "reno")
+    file = directory / "tcp_congestion_control"
+    before = file.read_text()
+    file.write_text(choice)
+    yield choice
+    file.write_text(before)
+
+
+@pytest.mark.parametrize("upstream", ["direct://", SOCKS5])
+def test_only_the_networks_connections_have_the_congestion_control_that_is_chosen_for_it(
+    start, cgroup, upstream, chosen
+):
+    flow = bed.Flow("tcp", bed.REMOTE4, 80)
+    with (
+        upstreams.microsocks(cgroup("upstream")),
+        start(config(upstream)),
+        bed.Conversation(cgroup("app"), flow) as talk,
+    ):
+        assert talk.ask()[0].by == "origin"
+        assert congestion_control("src", bed.REMOTE4) == ["reno"]  # towards the app
+        assert congestion_control("dst", bed.REMOTE4) == [chosen, chosen]  # the app's own, too
+        to_upstream = congestion_control("dport", "=", f":{upstreams.PORT}")
+        assert set(to_upstream) == (set() if upstream == "direct://" else {"reno"})

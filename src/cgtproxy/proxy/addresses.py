@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import sys
 from ipaddress import ip_address
@@ -25,6 +26,7 @@ def is_loopback(host: str) -> bool:
     return host.startswith(("127.", "::")) and _is_loopback(host)
 
 
+@functools.lru_cache
 def _is_loopback(host: str) -> bool:
     address = ip_address(host)
     mapped = address.ipv4_mapped if address.version == 6 else None

@@ -9,9 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cgtproxy.config.model import Upstream
+from cgtproxy.proxy.addresses import is_loopback
 from cgtproxy.proxy.protocols.handshake import Handshake, HandshakeError, RefusedError
 from cgtproxy.proxy.reactor import FAILED, HUNG_UP, READABLE, WRITABLE
-from cgtproxy.proxy.sockets import Socket, outgoing
+from cgtproxy.proxy.sockets import Socket, leave_unpaced, outgoing
 from cgtproxy.proxy.upstream import Target
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Dial:
         except OSError as error:
             self._exhaust(error)
             return
+        if is_loopback(target.address[0]):
+            leave_unpaced(sock)
         try:
             sock.connect(target.address)
         except BlockingIOError:

@@ -45,6 +45,7 @@ class Reactor(Loop):
         self.handlers: dict[int, Handler] = {}
         self._ready: deque[Callback] = deque()
         self._late: deque[Callback] = deque()
+        self._bulk = 0  # transfers that had a turn in this round
 
     def watch_shared(self, source: Readable, callback: Callback) -> None:
         """As watch(), where other processes watch the same: the kernel wakes the first of them
@@ -98,6 +99,10 @@ class Reactor(Loop):
         """As soon(), but after those: who accepts must not keep the accepted from getting on."""
         self._late.append(callback)
 
+    def moved_bulk(self) -> None:
+        """Say that a transfer has had a turn which takes as much time as a hundred others."""
+        self._bulk += 1
+
     def run(self) -> None:
         self._running = True
         poll, handler_of, reader_of = self._epoll.poll, self.handlers.get, self._readers.get
@@ -108,6 +113,11 @@ class Reactor(Loop):
                     handler(mask)
                 elif reader := reader_of(fd):
                     reader()
+            if self._bulk > 1:
+                # Where there is no CPU for the transfers' ends we would move little each time. But
+                # for one transfer alone, whoever else has a connection is not made to wait.
+                os.sched_yield()
+            self._bulk = 0
             for queue in (ready, late):
                 for _ in range(len(queue)):
                     queue.popleft()()

@@ -74,10 +74,20 @@ def listen(family: int, port: int, mark: int) -> Socket:
     sock = _transparent(family, _STREAM, port, mark)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     keep_alive(sock)
+    leave_unpaced(sock)
     # RFC 6093: urgent data is to be read in line
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
     sock.listen(BACKLOG)
     return sock
+
+
+def leave_unpaced(sock: Socket) -> None:
+    """For a TCP socket whose other end is on this computer.
+
+    Nothing is congested there, but BBR, which many choose for the network, sends at a pace of its
+    own, by timers (net/ipv4/tcp_bbr.c). Reno is in every kernel (net/ipv4/tcp_cong.c).
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
 
 
 def listen_datagrams(family: int, port: int, mark: int) -> Socket:

@@ -1,8 +1,8 @@
 """One direction of a TCP connection, which moves bytes until it would block.
 
 Small transfers are copied through one buffer that all share. A read that fills it switches the
-direction to splice(2), until too little comes in one go. What cannot be written waits in `buffer`
-or in `pipe`, and nothing more is read before it is gone: so a slow reader slows its sender.
+direction to splice(2), until too little comes a few times in a row. What cannot be written waits in
+`buffer` or in `pipe`, and nothing more is read before it is gone: a slow reader slows its sender.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COPY = 1 << 16  # bytes
 _WORTH_SPLICING = COPY // 4
+_MOST_SMALL = 8  # transfers in a row; between full buffers a few are smaller
 _ROUNDS = 2  # of up to 1 MiB, before others get their turn
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 _SPLICE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
@@ -44,6 +45,7 @@ class Direction:
         "relays",
         "sink",
         "sink_fd",
+        "small",
         "source",
         "twin",
         "urgent",
@@ -62,6 +64,7 @@ class Direction:
         self.bulk = self.closed = self.finished = self.hung_up = self.urgent = False
         self.kept_alive = self.muted = self.nonblocking = False
         self.writes = 0
+        self.small = 0  # transfers by splice(2) in a row that were not worth it
 
     def on_event(self, mask: int) -> None:
         """Events of `source`: if it can be written to, that is the twin's affair."""
@@ -181,6 +184,7 @@ class Direction:
 
     def _start_bulk(self) -> None:
         self.bulk = True
+        self.small = 0
         if not self.nonblocking:  # splice(2) has no MSG_DONTWAIT
             self.nonblocking = self.twin.nonblocking = True
             self.source.setblocking(False)
@@ -194,6 +198,7 @@ class Direction:
             self.bulk = False
             self.relays.reactor.soon(self.pump)
             return
+        self.relays.reactor.moved_bulk()
         total = 0
         for _ in range(_ROUNDS):
             try:
@@ -215,7 +220,8 @@ class Direction:
         else:
             self.relays.reactor.soon(self.pump)
         self._release()
-        self.bulk = total >= _WORTH_SPLICING
+        self.small = 0 if total >= _WORTH_SPLICING else self.small + 1
+        self.bulk = self.small < _MOST_SMALL
 
     def _release(self) -> None:
         assert self.pipe
