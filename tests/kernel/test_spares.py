@@ -10,7 +10,7 @@ import pytest
 
 import bed
 from bed.upstreams import PORT, Upstream
-from kernel.test_proxy import config, start, tcp
+from kernel.test_proxy import config, start
 
 __all__ = ["start"]
 
@@ -68,10 +68,56 @@ while True:
 """
 
 
+# Likewise for UDP.
+ASSOCIATING = """
+import os, signal, socket, sys
+from concurrent.futures import ThreadPoolExecutor
+
+def serve(control, port):
+    control.recv(3)
+    control.sendall(b"\\5\\0")
+    if not control.recv(100):
+        return
+    relay = socket.socket(type=socket.SOCK_DGRAM)
+    relay.bind(("127.0.0.1", 0))
+    host, number = relay.getsockname()
+    control.sendall(b"\\5\\0\\0\\1" + socket.inet_aton(host) + number.to_bytes(2, "big"))
+    idle.add(control)
+    tell("greeted", port)
+    pool.submit(pass_on, relay, control, port)
+    control.recv(1)
+    tell("ended", port)
+
+def pass_on(relay, control, port):
+    datagram, client = relay.recvfrom(1 << 16)
+    idle.discard(control)
+    tell("asked", port)
+    remote = socket.socket(type=socket.SOCK_DGRAM)
+    host, number = socket.inet_ntoa(datagram[4:8]), int.from_bytes(datagram[8:10], "big")
+    remote.sendto(datagram[10:], (host, number))
+    relay.sendto(datagram[:10] + remote.recv(1 << 16), client)
+
+def tell(what, port):
+    os.write(1, b"%s %d\\n" % (what.encode(), port))
+
+def end_idle(*_):
+    for control in list(idle):
+        control.shutdown(socket.SHUT_RDWR)
+
+pool = ThreadPoolExecutor(64)
+idle = set()
+signal.signal(signal.SIGUSR1, end_idle)
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    control, (_, port) = listener.accept()
+    pool.submit(serve, control, port)
+"""
+
+
 @pytest.fixture
 def upstream(cgroup):
-    def make(*options):
-        argv = [sys.executable, "-c", SERVER, str(PORT), *options]
+    def make(*options, program=SERVER):
+        argv = [sys.executable, "-c", program, str(PORT), *options]
         return Upstream(argv, cgroup("upstream"))
 
     return make
@@ -85,10 +131,14 @@ def text():
 
 @pytest.fixture
 def visit(cgroup):
-    """Connects to the origin; says by whom that was answered."""
+    """Connects to the origin, or asks it by UDP; says by whom that was answered."""
     app = cgroup("app")
-    [flow] = [flow for flow in tcp() if ":" not in flow.host]
-    return lambda: bed.probe(app, flow, timeout=8)[flow].by
+
+    def visited(protocol="tcp"):
+        flow = bed.Flow(protocol, bed.REMOTE4, 443)
+        return bed.probe(app, flow, timeout=8)[flow].by
+
+    return visited
 
 
 def ports(server, what):
@@ -166,3 +216,25 @@ def test_an_upstream_that_has_gone_is_missed_at_once(start, upstream, visit, tex
         server.kill()
         assert visit() == "reset"
         daemon.wait_line("failed: Connection refused")
+
+
+def test_the_next_client_of_udp_finds_an_association(start, upstream, visit, text):
+    with upstream(program=ASSOCIATING) as server, start(text):
+        assert visit("udp") == "origin"
+        first, *spares = wait_ports(server, "greeted", 3)
+        assert visit("udp") == "origin"
+        asked = ports(server, "asked")
+        assert asked[0] == first and asked[1] in spares
+        spares.remove(asked[1])
+        last = wait_ports(server, "greeted", 4)[3]
+        assert set(wait_ports(server, "ended", 2, 20)) == {*spares, last}
+
+
+def test_associations_that_the_server_has_ended_are_not_taken(start, upstream, visit, text):
+    with upstream(program=ASSOCIATING) as server, start(text):
+        assert visit("udp") == "origin"
+        first = wait_ports(server, "greeted", 3)[0]
+        server.process.send_signal(signal.SIGUSR1)
+        wait_ports(server, "ended", 2)
+        assert visit("udp") == "origin"
+        assert ports(server, "asked") == [first, wait_ports(server, "greeted", 4)[3]]

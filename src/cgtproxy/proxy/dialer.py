@@ -9,7 +9,7 @@ from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.dial import Dial, Done
 from cgtproxy.proxy.protocols.handshake import Handshake, NoHandshake
 from cgtproxy.proxy.protocols.http import HttpConnect
-from cgtproxy.proxy.protocols.socks5 import Endpoint, Socks5
+from cgtproxy.proxy.protocols.socks5 import ANYWHERE, ASSOCIATE, Endpoint, Socks5
 from cgtproxy.proxy.reactor import Deadlines, Reactor
 from cgtproxy.proxy.upstream import DIRECT, Target
 
@@ -28,6 +28,10 @@ def check_handshake(upstream: Upstream) -> Handshake:
     if upstream.scheme == "socks5":
         return Socks5(None, upstream.user, upstream.password)
     return NoHandshake()
+
+
+def associate_handshake(upstream: Upstream) -> Socks5:
+    return Socks5(ANYWHERE, upstream.user, upstream.password, ASSOCIATE)
 
 
 def _contexts(upstreams: Iterable[Upstream]) -> dict[Upstream, SSLContext]:
@@ -59,6 +63,10 @@ class Dialer:
     def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> Dial:
         """Call `on_end` once, later, with the outcome. Sockets are made: not from a handler."""
         return self._start(Dial(self, upstream, handshake, on_end, self.targets[upstream]))
+
+    def associate(self, upstream: Upstream, on_end: Done) -> None:
+        """As dial(), to have a SOCKS5 server pass datagrams on; `on_end` may be called at once."""
+        self.dial(upstream, associate_handshake(upstream), on_end)
 
     def dial_directly(self, targets: Sequence[Target], on_end: Done) -> Dial:
         """As dial(), but to the destination itself."""

@@ -2,61 +2,73 @@
 
 Who finds one only has to tell the destination: that spares a round trip to the upstream for the
 connection, others for TLS, the greeting and the password, and the upstream's own start of a process
-or thread for it.
+or thread for it. For UDP a SOCKS5 server has been asked already, and datagrams can go at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property, partial
+from typing import TypeAlias
 
 from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.dial import Dial, Done
-from cgtproxy.proxy.dialer import Dialer, check_handshake
+from cgtproxy.proxy.dialer import Dialer, associate_handshake, check_handshake
 from cgtproxy.proxy.protocols.handshake import Handshake
 from cgtproxy.proxy.reactor import FAILED, READABLE, Deadlines, Reactor
 
-_MOST = 8  # for an upstream, in this process
+_MOST = 8  # of a kind, for an upstream, in this process
 _GROWTH = 2  # for each connection that finds none: rare ones make no more of them
 _LIFETIME = 10.0  # seconds: servers wait longer for a request
+
+Make: TypeAlias = Callable[[Done], None]
 
 
 class SparingDialer(Dialer):
     """Dials by a spare connection, if there is one, and keeps others ready after a success."""
 
     @cached_property
-    def _spares(self) -> dict[Upstream, Spares]:
+    def _greeted(self) -> dict[Upstream, Spares]:
+        return self._spares(check_handshake)
+
+    @cached_property
+    def _associated(self) -> dict[Upstream, Spares]:
+        return self._spares(associate_handshake)
+
+    def _spares(self, handshake: Callable[[Upstream], Handshake]) -> dict[Upstream, Spares]:
         lifetimes = Deadlines(self.reactor, _LIFETIME)
-        make = super().dial
-        return {u: Spares(u, self.reactor, lifetimes, make) for u in self.targets}
+        dial = super().dial
+
+        def make(upstream: Upstream, on_end: Done) -> None:
+            dial(upstream, handshake(upstream), on_end)
+
+        return {u: Spares(self.reactor, lifetimes, partial(make, u)) for u in self.targets}
 
     def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> Dial:
-        spares = self._spares[upstream]
+        spares = self._greeted[upstream]
         if spare := spares.take():
-            # The next one, while the server is at work for this one.
-            self.reactor.later(spares.make)
             return self.dial_on(spare, handshake, on_end)
-        return super().dial(upstream, handshake, partial(self._dialed, spares, on_end))
+        return super().dial(upstream, handshake, partial(_dialed, spares, on_end))
 
-    def _dialed(self, spares: Spares, on_end: Done, dial: Dial) -> None:
-        succeeded = dial.sock is not None
-        on_end(dial)
-        if succeeded:
-            for _ in range(_GROWTH):
-                self.reactor.later(spares.make)
+    def associate(self, upstream: Upstream, on_end: Done) -> None:
+        spares = self._associated[upstream]
+        if spare := spares.take():
+            on_end(spare)
+        else:
+            super().associate(upstream, partial(_dialed, spares, on_end))
+
+
+def _dialed(spares: Spares, on_end: Done, dial: Dial) -> None:
+    succeeded = dial.sock is not None
+    on_end(dial)
+    if succeeded:
+        spares.grow()
 
 
 class Spares:
-    """Those to one upstream, the oldest first; they are made by `dial`."""
+    """Those of one kind to one upstream, the oldest first; `dial` begins to make one."""
 
-    def __init__(
-        self,
-        upstream: Upstream,
-        reactor: Reactor,
-        lifetimes: Deadlines,
-        dial: Callable[[Upstream, Handshake, Done], Dial],
-    ) -> None:
-        self._upstream = upstream
+    def __init__(self, reactor: Reactor, lifetimes: Deadlines, dial: Make) -> None:
         self._reactor = reactor
         self._lifetimes = lifetimes
         self._dial = dial
@@ -64,15 +76,21 @@ class Spares:
         self._coming = 0
 
     def take(self) -> Dial | None:
+        """The next one is made while the server is at work for this one."""
         for spare in self._ready:
             self._remove(spare)
+            self._reactor.later(self._make)
             return spare.dial
         return None
 
-    def make(self) -> None:
+    def grow(self) -> None:
+        for _ in range(_GROWTH):
+            self._reactor.later(self._make)
+
+    def _make(self) -> None:
         if len(self._ready) + self._coming < _MOST:
             self._coming += 1
-            self._dial(self._upstream, check_handshake(self._upstream), self._made)
+            self._dial(self._made)
 
     def _made(self, dial: Dial) -> None:
         """That one was not made is no loss: who needs it dials, and tells what is wrong."""

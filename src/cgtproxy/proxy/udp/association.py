@@ -12,7 +12,7 @@ from cgtproxy.proxy.addresses import numeric
 from cgtproxy.proxy.dial import Dial
 from cgtproxy.proxy.dialer import Dialer
 from cgtproxy.proxy.keepalive import keep_alive
-from cgtproxy.proxy.protocols.socks5 import ANYWHERE, ASSOCIATE, Endpoint, Socks5
+from cgtproxy.proxy.protocols.socks5 import Endpoint, Socks5
 from cgtproxy.proxy.reactor import FAILED, READABLE
 from cgtproxy.proxy.sockets import Socket, datagrams
 from cgtproxy.proxy.udp import icmp
@@ -71,20 +71,20 @@ class Association:
         if not self._upstreams:
             self._end()
             return
-        upstream = self._upstreams.pop(0)
-        handshake = Socks5(ANYWHERE, upstream.user, upstream.password, ASSOCIATE)
-        self._dialer.dial(upstream, handshake, lambda dial: self._associated(dial, handshake))
+        self._dialer.associate(self._upstreams.pop(0), self._associated)
 
-    def _associated(self, dial: Dial, handshake: Socks5) -> None:
+    def _associated(self, dial: Dial) -> None:
         """The end of a dial, which may have outlived this association."""
+        handshake = dial.handshake
+        assert isinstance(handshake, Socks5)
         if self._closed:
             if dial.sock:
                 dial.sock.close()
         elif dial.sock and handshake.bound:
             self._control = dial.sock
             keep_alive(dial.sock)
-            bound = handshake.bound
-            then = self._end if dial.hung_up else partial(self._connect, bound)
+            self._sessions.reactor.handlers[dial.sock.fileno()] = self._on_control
+            then = self._end if dial.hung_up else partial(self._connect, handshake.bound)
             self._sessions.reactor.soon(then)
         elif dial.exhausted:
             self._sessions.no_socket(dial.exhausted)
@@ -110,7 +110,6 @@ class Association:
             self._sessions.no_socket(error)
             self._end()
             return
-        self._sessions.reactor.handlers[self._control.fileno()] = self._on_control
         self._sessions.reactor.register_datagrams(self.relay.fileno(), self._on_relay)
         for header, data in self._waiting:
             self.send(header, memoryview(data))
