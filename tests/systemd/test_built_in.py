@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import bed
+from bed import dns
 from bed.machine import Machine, answers
 from bed.service import CONFIG_FILE, Service
 from bed.upstreams import PASSWORD, microsocks
@@ -158,6 +159,21 @@ def test_made_up_addresses_stay_over_a_restart(
     assert address_of(machine, "b.example") != first
     assert address_of(machine, "a.example") == first
     assert not server.log("PRIORITY=4")
+
+
+def test_dns_over_https_with_the_distributions_packages(
+    machine: Machine, service: Service, server: Service, tmp_path: Path
+) -> None:
+    with dns.Unbound(tmp_path) as unbound:
+        machine.write("/etc/cgtproxy/ca.pem", unbound.certificate.read_text())
+        server.override(Environment="SSL_CERT_FILE=/etc/cgtproxy/ca.pem")
+        options = {"mode": "forward", "upstream": dns.url("https")}
+        tproxies = {"built-in": {**DIRECT["built-in"], "dns": options}}
+        service.configure(bed.config({"/proxied": "built-in"}, tproxies=tproxies))
+        machine.systemctl("restart", "cgtproxy", "cgtproxy-proxy")
+        assert address_of(machine, "real.example") == dns.REAL4
+        assert set(unbound.asked("real.example")) == {bed.HOST4}
+        assert not server.log("PRIORITY=4")
 
 
 def test_security_analysis(server: Service) -> None:
