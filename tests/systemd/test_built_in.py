@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import bed
-from bed import dns
+from bed import dns, transfers
 from bed.machine import Machine, answers
 from bed.service import CONFIG_FILE, Service
 from bed.upstreams import PASSWORD, microsocks
@@ -43,6 +43,16 @@ def test_it_serves_tcp_and_udp(server: Service) -> None:
     assert paths(server.machine) == ORIGIN
     assert not server.log("PRIORITY=4")
     assert "workers serve built-in on port 10005" in server.show("StatusText")
+
+
+def test_it_carries_large_transfers(machine: Machine, server: Service) -> None:
+    plan = [transfers.transfer(10_000_000, 10_000_000)] * 8
+    with (
+        bed.Cgroup(f"{machine.cgroup.path}/proxied.service") as app,
+        transfers.TransferServer(),
+    ):
+        assert transfers.run(app, bed.REMOTE4, plan) == ["ok"] * len(plan)
+    assert not server.log("PRIORITY=4")
 
 
 def test_without_an_upstream_it_is_skipped(machine: Machine, service: Service) -> None:

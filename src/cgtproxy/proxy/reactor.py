@@ -45,7 +45,7 @@ class Reactor(Loop):
         self.handlers: dict[int, Handler] = {}
         self._ready: deque[Callback] = deque()
         self._late: deque[Callback] = deque()
-        self._bulk: set[object] = set()  # transfers that had a turn in this round
+        self._bulk: set[int] = set()  # of the transfers that had turns since others had the CPU
 
     def watch_shared(self, source: Readable, callback: Callback) -> None:
         """As watch(), where other processes watch the same: the kernel wakes the first of them
@@ -99,9 +99,9 @@ class Reactor(Loop):
         """As soon(), but after those: who accepts must not keep the accepted from getting on."""
         self._late.append(callback)
 
-    def moved_bulk(self, transfer: object) -> None:
-        """Say that it has had a turn, which takes as much time as a hundred of others."""
-        self._bulk.add(transfer)
+    def moved_bulk(self, fd: int) -> None:
+        """Say that a transfer from `fd` has had a turn, as long as a hundred of others."""
+        self._bulk.add(fd)
 
     def run(self) -> None:
         self._running = True
@@ -117,7 +117,7 @@ class Reactor(Loop):
                 # Where there is no CPU for the transfers' ends we would move little each time. But
                 # for one transfer alone, whoever else has a connection is not made to wait.
                 os.sched_yield()
-            self._bulk.clear()
+                self._bulk.clear()
             for queue in (ready, late):
                 for _ in range(len(queue)):
                     queue.popleft()()

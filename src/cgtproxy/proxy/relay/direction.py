@@ -198,7 +198,7 @@ class Direction:
             self.bulk = False
             self.relays.reactor.soon(self.pump)
             return
-        self.relays.reactor.moved_bulk(self)
+        self.relays.reactor.moved_bulk(self.fd)
         total = 0
         for _ in range(_ROUNDS):
             try:
