@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 COPY = 1 << 16  # bytes
 _WORTH_SPLICING = COPY // 4
 _MOST_SMALL = 8  # transfers in a row; between full buffers a few are smaller
-_ROUNDS = 2  # of up to 1 MiB, before others get their turn
+_PIECE = SIZE // 2  # at a time: with smaller ones a transfer costs more
+_ROUNDS = 2  # before others get their turn
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 _SPLICE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
@@ -202,7 +203,7 @@ class Direction:
         total = 0
         for _ in range(_ROUNDS):
             try:
-                count = os.splice(self.fd, pipe.writer, SIZE, flags=_SPLICE)
+                count = os.splice(self.fd, pipe.writer, _PIECE, flags=_SPLICE)
             except BlockingIOError:
                 self._unmute()
                 break
