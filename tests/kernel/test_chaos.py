@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,13 @@ def remove(top):
         Path(directory).rmdir()
 
 
+def lasting():
+    """The state once it stays: a level of cgroups is given up when it was unused for a while."""
+    seen = state()
+    time.sleep(3)
+    return seen if state() == seen else None
+
+
 def state():
     routing = [
         [bed.ip_rules(family), bed.ip_routes(family, 300), bed.ip_routes(family, 301)]
@@ -165,7 +173,7 @@ def test_chaos(tproxy_server, cgroup, owned):
                 wanted = bed.endings.wanted()
                 bed.wait_until(lambda: bed.verdicts() == wanted, "the map to be right", 30)
                 bed.wait_until(lambda: settled(proxied), "the proxied app to be proxied", 30)
-            survivor = state()
+            survivor = bed.wait_until(lasting, "the last level to be given up")
             assert daemon.stop() == 0
             assert bed.traces() == []
             daemon.start()

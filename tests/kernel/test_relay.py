@@ -256,18 +256,18 @@ def chosen():
     file.write_text(before)
 
 
-@pytest.mark.parametrize("upstream", ["direct://", SOCKS5])
+@pytest.mark.parametrize("upstream", ["direct://", "socks5://127.0.0.1:1088"])
 def test_only_the_networks_connections_have_the_congestion_control_that_is_chosen_for_it(
     start, cgroup, upstream, chosen
 ):
-    flow = bed.Flow("tcp", bed.REMOTE4, 80)
+    destination = "192.0.2.88"  # neither this nor the port is of other tests, which leave sockets
     with (
-        upstreams.microsocks(cgroup("upstream")),
+        upstreams.microsocks(cgroup("upstream"), port=1088),
         start(config(upstream)),
-        bed.Conversation(cgroup("app"), flow) as talk,
+        bed.Conversation(cgroup("app"), bed.Flow("tcp", destination, 80)) as talk,
     ):
         assert talk.ask()[0].by == "origin"
-        assert congestion_control("src", bed.REMOTE4) == ["reno"]  # towards the app
-        assert congestion_control("dst", bed.REMOTE4) == [chosen, chosen]  # the app's own, too
-        to_upstream = congestion_control("dport", "=", f":{upstreams.PORT}")
+        assert congestion_control("src", destination) == ["reno"]  # towards the app
+        assert congestion_control("dst", destination) == [chosen, chosen]  # the app's own, too
+        to_upstream = congestion_control("dport", "=", ":1088")
         assert set(to_upstream) == (set() if upstream == "direct://" else {"reno"})
