@@ -42,7 +42,7 @@ def test_everything_named_is_there_and_nothing_is_out_of_reach(config, levels):
         reached.add(name)
         for rule in chains[name].rules:
             text = " ".join(statement.text for statement in rule)
-            pending += re.findall(r"(?:goto|jump) (\S+)", text)
+            pending += re.findall(r"(?<!\S)(?:goto|jump) (\S+)", text)
             for set_name in re.findall(r"@(?!th,)(\S+)", text):
                 used.add(set_name)
                 pending += targets_of(table, sets[set_name])
