@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -132,11 +132,18 @@ def remove(top):
         Path(directory).rmdir()
 
 
-def lasting():
-    """The state once it stays: a level of cgroups is given up when it was unused for a while."""
-    seen = state()
-    time.sleep(3)
-    return seen if state() == seen else None
+def levels_looked_at():
+    """One that is not used any more is given up a while later."""
+    listing = bed.nft_listing("chain", "inet", "cgtproxy", "cgroups")
+    return {int(level) for level in re.findall(r"socket cgroupv2 level (\d+)", listing)}
+
+
+def levels_of(wanted):
+    return {
+        len(path.relative_to(ROOT).parts)
+        for path in ROOT.rglob("*/")
+        if path.stat().st_ino in wanted
+    }
 
 
 def state():
@@ -173,7 +180,9 @@ def test_chaos(tproxy_server, cgroup, owned):
                 wanted = bed.endings.wanted()
                 bed.wait_until(lambda: bed.verdicts() == wanted, "the map to be right", 30)
                 bed.wait_until(lambda: settled(proxied), "the proxied app to be proxied", 30)
-            survivor = bed.wait_until(lasting, "the last level to be given up")
+            used = levels_of(wanted)
+            bed.wait_until(lambda: levels_looked_at() == used, "the unused levels to be given up")
+            survivor = state()
             assert daemon.stop() == 0
             assert bed.traces() == []
             daemon.start()

@@ -15,11 +15,32 @@ from kernel.test_proxy import config, start
 __all__ = ["start"]
 
 # A SOCKS5 server that tells of each connection, by its client's port, what becomes of it. At
-# SIGUSR1 it ends those that have asked for nothing yet; with "end" or "reset" it does so when the
-# second and third ask.
-SERVER = """
+# SIGUSR1 it ends those that are of no use yet. It goes on with serve() and LISTEN.
+BEGIN = """
 import itertools, os, signal, socket, struct, sys
 from concurrent.futures import ThreadPoolExecutor
+
+pool = ThreadPoolExecutor(64)
+idle = set()
+
+def tell(what, port):
+    os.write(1, b"%s %d\\n" % (what.encode(), port))
+
+def end_idle(*_):
+    for sock in list(idle):
+        sock.shutdown(socket.SHUT_RDWR)
+"""
+LISTEN = """
+signal.signal(signal.SIGUSR1, end_idle)
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    sock, (_, port) = listener.accept()
+    pool.submit(serve, sock, port)
+"""
+
+# With "end" or "reset" it does so when the second and third ask.
+CONNECTING = """
+turn = itertools.count(1)
 
 def serve(sock, port):
     if not sock.recv(3):
@@ -45,34 +66,13 @@ def serve(sock, port):
         pool.submit(pump, remote, sock)
         pump(sock, remote)
 
-def tell(what, port):
-    os.write(1, b"%s %d\\n" % (what.encode(), port))
-
 def pump(source, sink):
     while data := source.recv(1 << 16):
         sink.sendall(data)
     sink.shutdown(socket.SHUT_WR)
-
-def end_idle(*_):
-    for sock in list(idle):
-        sock.shutdown(socket.SHUT_RDWR)
-
-pool = ThreadPoolExecutor(64)
-turn = itertools.count(1)
-idle = set()
-signal.signal(signal.SIGUSR1, end_idle)
-listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-while True:
-    sock, (_, port) = listener.accept()
-    pool.submit(serve, sock, port)
 """
 
-
-# Likewise for UDP.
 ASSOCIATING = """
-import os, signal, socket, sys
-from concurrent.futures import ThreadPoolExecutor
-
 def serve(control, port):
     control.recv(3)
     control.sendall(b"\\5\\0")
@@ -96,28 +96,13 @@ def pass_on(relay, control, port):
     host, number = socket.inet_ntoa(datagram[4:8]), int.from_bytes(datagram[8:10], "big")
     remote.sendto(datagram[10:], (host, number))
     relay.sendto(datagram[:10] + remote.recv(1 << 16), client)
-
-def tell(what, port):
-    os.write(1, b"%s %d\\n" % (what.encode(), port))
-
-def end_idle(*_):
-    for control in list(idle):
-        control.shutdown(socket.SHUT_RDWR)
-
-pool = ThreadPoolExecutor(64)
-idle = set()
-signal.signal(signal.SIGUSR1, end_idle)
-listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-while True:
-    control, (_, port) = listener.accept()
-    pool.submit(serve, control, port)
 """
 
 
 @pytest.fixture
 def upstream(cgroup):
-    def make(*options, program=SERVER):
-        argv = [sys.executable, "-c", program, str(PORT), *options]
+    def make(*options, serve=CONNECTING):
+        argv = [sys.executable, "-c", BEGIN + serve + LISTEN, str(PORT), *options]
         return Upstream(argv, cgroup("upstream"))
 
     return make
@@ -219,7 +204,7 @@ def test_an_upstream_that_has_gone_is_missed_at_once(start, upstream, visit, tex
 
 
 def test_the_next_client_of_udp_finds_an_association(start, upstream, visit, text):
-    with upstream(program=ASSOCIATING) as server, start(text):
+    with upstream(serve=ASSOCIATING) as server, start(text):
         assert visit("udp") == "origin"
         first, *spares = wait_ports(server, "greeted", 3)
         assert visit("udp") == "origin"
@@ -231,7 +216,7 @@ def test_the_next_client_of_udp_finds_an_association(start, upstream, visit, tex
 
 
 def test_associations_that_the_server_has_ended_are_not_taken(start, upstream, visit, text):
-    with upstream(program=ASSOCIATING) as server, start(text):
+    with upstream(serve=ASSOCIATING) as server, start(text):
         assert visit("udp") == "origin"
         first = wait_ports(server, "greeted", 3)[0]
         server.process.send_signal(signal.SIGUSR1)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 COPY = 1 << 16  # bytes
 _WORTH_SPLICING = COPY // 4
-_MOST_SMALL = 8  # transfers in a row; between full buffers a few are smaller
-_PIECE = SIZE // 2  # at a time: with smaller ones a transfer costs more
+_MOST_SMALL = 8  # transfers in a row that were not: between full buffers a few are smaller
+_PIECE = SIZE // 2  # at a time: with more others wait longer, with less a transfer costs more
 _ROUNDS = 2  # before others get their turn
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 _SPLICE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
@@ -46,7 +46,6 @@ class Direction:
         "relays",
         "sink",
         "sink_fd",
-        "small",
         "source",
         "twin",
         "urgent",
@@ -62,10 +61,10 @@ class Direction:
         self.pipe: Pipe | None = None
         self.piped = 0  # bytes in the pipe
         self.idle = 0  # sweeps since something happened
-        self.bulk = self.closed = self.finished = self.hung_up = self.urgent = False
+        self.bulk = 0  # small transfers that it would take to go back to copying
+        self.closed = self.finished = self.hung_up = self.urgent = False
         self.kept_alive = self.muted = self.nonblocking = False
         self.writes = 0
-        self.small = 0  # transfers by splice(2) in a row that were not worth it
 
     def on_event(self, mask: int) -> None:
         """Events of `source`: if it can be written to, that is the twin's affair."""
@@ -184,8 +183,7 @@ class Direction:
         return True
 
     def _start_bulk(self) -> None:
-        self.bulk = True
-        self.small = 0
+        self.bulk = _MOST_SMALL
         if not self.nonblocking:  # splice(2) has no MSG_DONTWAIT
             self.nonblocking = self.twin.nonblocking = True
             self.source.setblocking(False)
@@ -196,7 +194,7 @@ class Direction:
         # Urgent data stop splice(2) for good, whatever follows them.
         pipe = self.pipe = None if self.urgent else self.relays.pipes.take()
         if pipe is None:
-            self.bulk = False
+            self.bulk = 0
             self.relays.reactor.soon(self.pump)
             return
         self.relays.reactor.moved_bulk(self.fd)
@@ -221,8 +219,7 @@ class Direction:
         else:
             self.relays.reactor.soon(self.pump)
         self._release()
-        self.small = 0 if total >= _WORTH_SPLICING else self.small + 1
-        self.bulk = self.small < _MOST_SMALL
+        self.bulk = _MOST_SMALL if total >= _WORTH_SPLICING else self.bulk - 1
 
     def _release(self) -> None:
         assert self.pipe
