@@ -24,6 +24,7 @@ _MOST_SMALL = 8  # transfers in a row that were not: between full buffers a few 
 _PIECE = SIZE // 2  # at a time: with more others wait longer, with less a transfer costs more
 _ROUNDS = 2  # before others get their turn
 _DONTWAIT = int(socket.MSG_DONTWAIT)
+_WITH_FIN = _DONTWAIT | int(socket.MSG_MORE)
 _SPLICE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
@@ -143,18 +144,19 @@ class Direction:
             if not count:
                 self._end()
                 return
-            if not self._send(count):
+            # A short read means that there is no more, but for urgent data, which interrupt it;
+            # what came before a FIN that is there already has been read then.
+            last = self.hung_up and count < COPY and not self.urgent
+            if not self._send(count, _WITH_FIN if last else _DONTWAIT):
+                return
+            if last:
+                self._end()
                 return
             if count == COPY:
                 self._start_bulk()
                 return
-            # A short read means that there is no more, but for urgent data, which interrupt it;
-            # what came before a FIN that is there already has been read then.
             if not self.urgent:
-                if self.hung_up:
-                    self._end()
-                else:
-                    self._unmute()
+                self._unmute()
                 return
 
     def _unmute(self) -> None:
@@ -163,11 +165,11 @@ class Direction:
             self.muted = False
             self.relays.reactor.unmute(self.fd)
 
-    def _send(self, count: int) -> bool:
+    def _send(self, count: int, flags: int) -> bool:
         """Whether all of the shared buffer's first bytes went out; else the rest is kept."""
         view = self.relays.view
         try:
-            sent = self.sink.send(view[:count], _DONTWAIT)
+            sent = self.sink.send(view[:count], flags)
         except BlockingIOError:
             sent = 0
         except OSError:
