@@ -84,11 +84,12 @@ class Dial:
         if self.upstream.scheme in _AT_ONCE and not self.handshake.done:
             self._greet()
 
-    def resume(self, spare: Dial) -> None:
-        """Should the other side be gone unnoticed, it begins anew, with connect()."""
-        assert spare.sock and spare.wire
-        self.sock, self.wire, self.tunnel = spare.sock, spare.wire, spare.tunnel
-        self._connected = self._resumed = True
+    def resume(self, handshake: Handshake, on_end: Done) -> None:
+        """Go on where a check has ended. Should the other side be gone unnoticed, begin anew."""
+        assert self.sock and self.wire
+        self.handshake, self._on_end = handshake, on_end
+        self._over, self._resumed = False, True
+        self._dialer.deadlines.add(self)
         self._dialer.reactor.handlers[self.sock.fileno()] = self._on_event
         self.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_PATIENCE * 1000))
         self._send(self.handshake.resume())
@@ -197,7 +198,8 @@ class Dial:
         """This address; perhaps there are others."""
         self.failure = why
         if self._resumed:
-            self._targets = self._targets if self.handshake.asked else []
+            asked = self.handshake.asked
+            self._targets = list(self._dialer.targets[self.upstream]) if asked else []
             self._resumed = False
         else:
             self.unanswered |= self._connected and self.handshake.asked

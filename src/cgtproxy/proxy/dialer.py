@@ -72,14 +72,6 @@ class Dialer:
         """As dial(), but to the destination itself."""
         return self._start(Dial(self, DIRECT, NoHandshake(), on_end, targets))
 
-    def dial_on(self, spare: Dial, handshake: Handshake, on_end: Done) -> Dial:
-        """As dial(), by the connection that a check has made, which is given away."""
-        targets = self.targets[spare.upstream]
-        dial = Dial(self, spare.upstream, handshake, on_end, targets)
-        self.deadlines.add(dial)
-        dial.resume(spare)
-        return dial
-
     def _start(self, dial: Dial) -> Dial:
         self.deadlines.add(dial)
         dial.connect()

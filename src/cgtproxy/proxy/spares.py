@@ -47,7 +47,8 @@ class SparingDialer(Dialer):
     def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> Dial:
         spares = self._greeted[upstream]
         if spare := spares.take():
-            return self.dial_on(spare, handshake, on_end)
+            spare.resume(handshake, on_end)
+            return spare
         return super().dial(upstream, handshake, partial(_dialed, spares, on_end))
 
     def associate(self, upstream: Upstream, on_end: Done) -> None:

@@ -99,12 +99,15 @@ class Choice:
 
     def candidates(self) -> list[Upstream]:
         upstreams = list(self._server.upstreams)
+        direct = self._server.on_down == "direct"
+        if len(upstreams) == 1 and not direct:  # then there is no choice
+            return upstreams
         if self._server.select == "round-robin":
             self._turn = (self._turn + 1) % len(upstreams)
             upstreams = upstreams[self._turn :] + upstreams[: self._turn]
         checked = self._server.health_check  # else nothing would tell that one works again
         up = [upstream for upstream in upstreams if not checked or self._health.is_up(upstream)]
-        if self._server.on_down == "direct":
+        if direct:
             return [*up, DIRECT]
         return up or upstreams  # the checks may be late, and nothing is leaked by trying
 

@@ -56,6 +56,15 @@ def decode(data: bytes | memoryview, start: int = 0) -> tuple[Endpoint, int] | N
 
     Raises HandshakeError where it is none.
     """
+    if (end := end_of(data, start)) is None:
+        return None
+    begin = start + (2 if data[start] == DOMAIN else 1)
+    raw = bytes(data[begin : end - 2])
+    return Endpoint(_host(data[start], raw), int.from_bytes(data[end - 2 : end], "big")), end
+
+
+def end_of(data: bytes | memoryview, start: int) -> int | None:
+    """As decode(), but only where the endpoint ends."""
     if len(data) <= start:
         return None
     kind, begin = data[start], start + 1
@@ -68,11 +77,7 @@ def decode(data: bytes | memoryview, start: int = 0) -> tuple[Endpoint, int] | N
     else:
         raise HandshakeError(f"address type {kind} is none")
     end = begin + length + 2
-    if len(data) < end:
-        return None
-    raw = bytes(data[begin : end - 2])
-    port = int.from_bytes(data[end - 2 : end], "big")
-    return Endpoint(_host(kind, raw), port), end
+    return end if len(data) >= end else None
 
 
 def _host(kind: int, raw: bytes) -> str:
@@ -99,7 +104,6 @@ class _State(Enum):
     METHOD = auto()
     AUTH = auto()
     REPLY = auto()
-    DONE = auto()
 
 
 class Socks5:
@@ -115,16 +119,18 @@ class Socks5:
         self._user, self._password = user.encode(), password.encode()
         self._command = command
         self._state = _State.METHOD
+        self._bound = b""
+        self.done = False
         self.rest = b""
-        self.bound: Endpoint | None = None
-
-    @property
-    def done(self) -> bool:
-        return self._state is _State.DONE
 
     @property
     def asked(self) -> bool:
-        return self._state is _State.REPLY and not self.rest
+        return self._state is _State.REPLY and not self.rest and not self.done
+
+    @property
+    def bound(self) -> Endpoint | None:
+        decoded = decode(self._bound)
+        return decoded and decoded[0]
 
     def start(self) -> bytes:
         self._state, self.rest = _State.METHOD, b""
@@ -139,14 +145,14 @@ class Socks5:
         self.rest += data
         answer = b""
         # Each state takes its message off, or waits for the rest of it.
-        while (taken := self._take()) is not None and not self.done:
+        while not self.done and (taken := self._take()) is not None:
             answer += taken
-        return answer + (taken or b"")
+        return answer
 
     def _take(self) -> bytes | None:
         if self._state is _State.REPLY:
             return self._reply()
-        if self._state is _State.DONE or len(self.rest) < 2:
+        if len(self.rest) < 2:
             return None
         (version, said), self.rest = self.rest[:2], self.rest[2:]
         return self._method(version, said) if self._state is _State.METHOD else self._auth(said)
@@ -171,7 +177,7 @@ class Socks5:
 
     def _request(self) -> bytes:
         if self._endpoint is None:
-            self._state = _State.DONE
+            self.done = True
             return b""
         self._state = _State.REPLY
         return bytes((VERSION, self._command, 0)) + encode(self._endpoint)
@@ -187,9 +193,8 @@ class Socks5:
             if reply == COMMAND_NOT_SUPPORTED:
                 raise HandshakeError(what)
             raise RefusedError(what)
-        if (decoded := decode(self.rest, 3)) is None:
+        if (end := end_of(self.rest, 3)) is None:
             return None
-        self.bound, end = decoded
-        self.rest = self.rest[end:]
-        self._state = _State.DONE
+        self._bound, self.rest = self.rest[3:end], self.rest[end:]
+        self.done = True
         return b""
