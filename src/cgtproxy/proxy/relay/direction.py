@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 COPY = 1 << 16  # bytes
 _WORTH_SPLICING = COPY // 4
 _MOST_SMALL = 8  # transfers in a row that were not: between full buffers a few are smaller
-_PIECE = SIZE // 2  # at a time: with more others wait longer, with less a transfer costs more
+# At a time: with more others wait longer, with less a transfer costs more. After waiting for a slow
+# sink it is SIZE: each read has the sender send more, by timers that would interrupt the second.
+_PIECE = SIZE // 2
 _ROUNDS = 2  # before others get their turn
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 _WITH_FIN = _DONTWAIT | int(socket.MSG_MORE)
@@ -94,12 +96,13 @@ class Direction:
         """Move what can be moved."""
         if self.finished:
             return
+        piece = SIZE if self.piped else _PIECE
         if (self.buffer is not None or self.piped) and not self._flush():
             return
         if self.pipe:
             self._release()
         if self.bulk:
-            self._splice()
+            self._splice(piece)
         else:
             self._copy()
 
@@ -190,9 +193,9 @@ class Direction:
             self.nonblocking = self.twin.nonblocking = True
             self.source.setblocking(False)
             self.sink.setblocking(False)
-        self._splice()
+        self._splice(_PIECE)
 
-    def _splice(self) -> None:
+    def _splice(self, piece: int) -> None:
         # Urgent data stop splice(2) for good, whatever follows them.
         pipe = self.pipe = None if self.urgent else self.relays.pipes.take()
         if pipe is None:
@@ -203,7 +206,7 @@ class Direction:
         total = 0
         for _ in range(_ROUNDS):
             try:
-                count = os.splice(self.fd, pipe.writer, _PIECE, flags=_SPLICE)
+                count = os.splice(self.fd, pipe.writer, piece, flags=_SPLICE)
             except BlockingIOError:
                 self._unmute()
                 break
