@@ -4,8 +4,9 @@
     load.py WHAT HOST SECONDS NUMBER        measures, and prints JSON
 
 WHAT: `closing` (NUMBER clients connect, ask, and are answered and closed upon, again and again),
-`rtt` (one byte there and back), `udp` (NUMBER flows, 32 datagrams in flight), `udp-new` (each
-datagram from a new socket), `idle` (NUMBER connections, held until stdin ends).
+`rtt` (one byte there and back), `rtt-socks` (likewise, asking the SOCKS5 server itself), `udp`
+(NUMBER flows, 32 datagrams in flight), `udp-new` (each datagram from a new socket), `idle` (NUMBER
+connections, held until stdin ends).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from statistics import median, quantiles
 from typing import Any
 
 PORT = 8000
+SOCKS = "127.0.0.1", 1080
 IN_FLIGHT = 32
 QUESTION = b"?" * 64
 GRACE = 2.0  # seconds
@@ -150,14 +152,27 @@ class Closing:
 
 
 def rtt(host: str, seconds: float, _: int) -> dict[str, Any]:
-    times = []
     with socket.create_connection((host, PORT)) as sock:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        end = time.perf_counter() + seconds
-        while (start := time.perf_counter()) < end:
-            sock.send(b"x")
-            sock.recv(10)
-            times.append(time.perf_counter() - start)
+        return trips(sock, seconds)
+
+
+def rtt_socks(host: str, seconds: float, _: int) -> dict[str, Any]:
+    with socket.create_connection(SOCKS) as sock:
+        sock.send(b"\5\1\0")
+        sock.recv(2)
+        sock.send(b"\5\1\0\1" + socket.inet_aton(host) + PORT.to_bytes(2, "big"))
+        sock.recv(10)
+        return trips(sock, seconds)
+
+
+def trips(sock: socket.socket, seconds: float) -> dict[str, Any]:
+    times = []
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    end = time.perf_counter() + seconds
+    while (start := time.perf_counter()) < end:
+        sock.send(b"x")
+        sock.recv(10)
+        times.append(time.perf_counter() - start)
     return percentiles(times)
 
 
@@ -235,6 +250,7 @@ def percentiles(times: list[float]) -> dict[str, Any]:
 if __name__ == "__main__":
     if sys.argv[1] == "origin":
         origin()
-    what = {"closing": closing, "rtt": rtt, "udp": udp, "udp-new": udp_new, "idle": idle}
+    trip = {"rtt": rtt, "rtt-socks": rtt_socks}
+    what = trip | {"closing": closing, "udp": udp, "udp-new": udp_new, "idle": idle}
     measure = what[sys.argv[1]]
     print(json.dumps(measure(sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))), flush=True)

@@ -39,6 +39,7 @@ class World:
 
     def __init__(self, number: int, name: str | None, socks: str | None) -> None:
         self.name = name or "none"
+        self.socks = socks
         self.host, self.outside = f"host{number}", f"out{number}"
         self.origin = f"10.{number}.0.2"
         self._directory = tempfile.TemporaryDirectory()
