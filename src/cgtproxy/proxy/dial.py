@@ -12,7 +12,7 @@ from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.addresses import is_loopback
 from cgtproxy.proxy.protocols.handshake import Handshake, HandshakeError, RefusedError
 from cgtproxy.proxy.reactor import FAILED, HUNG_UP, READABLE, WRITABLE
-from cgtproxy.proxy.sockets import Socket, leave_unpaced, outgoing
+from cgtproxy.proxy.sockets import Socket, connect, leave_unpaced, outgoing
 from cgtproxy.proxy.upstream import Target
 
 if TYPE_CHECKING:
@@ -71,12 +71,8 @@ class Dial:
             return
         if is_loopback(target.address[0]):
             leave_unpaced(sock)
-        try:
-            sock.connect(target.address)
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._give_up(error.strerror or "no connection")
+        if failure := connect(sock, target.address):
+            self._give_up(failure)
             return
         self._dialer.reactor.register(sock.fileno(), self._on_event)
         if self._targets:

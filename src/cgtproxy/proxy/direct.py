@@ -8,7 +8,7 @@ from cgtproxy.proxy.addresses import Address, show
 from cgtproxy.proxy.reactor import Deadlines
 from cgtproxy.proxy.relay.direction import Direction
 from cgtproxy.proxy.relay.tcp import Relays
-from cgtproxy.proxy.sockets import Socket, outgoing, reset
+from cgtproxy.proxy.sockets import Socket, connect, outgoing, reset
 from cgtproxy.proxy.throttle import Throttle
 
 log = logging.getLogger("cgtproxy")
@@ -28,12 +28,8 @@ class Direct:
             self._throttle.warning("refused, there is no socket", f"{error.strerror}")
             reset(client)
             return
-        try:
-            remote.connect(destination)
-        except BlockingIOError:
-            pass
-        except OSError as error:  # no route
-            log.debug("tcp %s: %s", show(destination), error.strerror)
+        if failure := connect(remote, destination):  # no route
+            log.debug("tcp %s: %s", show(destination), failure)
             remote.close()
             reset(client)
             return

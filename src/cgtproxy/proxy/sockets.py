@@ -6,6 +6,8 @@ They are of the type that `socket.socket` is made of, which is a third of the co
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import socket
 import struct
 from typing import TypeAlias
@@ -54,6 +56,12 @@ def outgoing(family: int, mark: int) -> Socket:
     sock = socket.SocketType(family, _STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
     return sock
+
+
+def connect(sock: Socket, address: Address) -> str:
+    """Begin to, without waiting. Why that cannot be, or nothing."""
+    code = sock.connect_ex(address)
+    return "" if code in (0, errno.EINPROGRESS) else os.strerror(code)
 
 
 def accept(listener: Socket, family: int) -> Socket:
