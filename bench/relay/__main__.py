@@ -132,10 +132,7 @@ def _compare(
     figures = next(values for values in results["cgtproxy"] if values) or {}
     print(f"{'':34}" + "".join(f"{name:>10}" for name in results) + "     ratio  at least")
     for figure in figures:
-        medians = {
-            name: median(v[figure] or 0 for v in values if figure in v) if any(values) else 0.0
-            for name, values in results.items()
-        }
+        medians = {name: _median(figure, values) for name, values in results.items()}
         better, bar = FIGURES[figure]
         peers = [v for name, v in medians.items() if name not in ("none", "cgtproxy") and v]
         ratio = f"{medians['cgtproxy'] / UP[better](peers):10.2f}" if peers else f"{'-':>10}"
@@ -143,6 +140,11 @@ def _compare(
         reached = f"  {'≥' if better == 'more' else '≤'} {bar}" if bar else ""
         print(f"{figure:34}{row}{ratio}{reached}", flush=True)
     print()
+
+
+def _median(figure: str, rounds: list[Values]) -> float:
+    """Of the rounds that came to a result; 0 if none did."""
+    return median([value for values in rounds if (value := values.get(figure))] or [0.0])
 
 
 def _tried(measure: Callable[[World, float], Values], world: World, seconds: float) -> Values:
