@@ -107,8 +107,10 @@ class Reactor(Loop):
         self._running = True
         poll, handler_of, reader_of = self._epoll.poll, self.handlers.get, self._readers.get
         ready, late, timers = self._ready, self._late, self._timers
+        monotonic = time.monotonic
+        timeout: float | None = 0
         while self._running:
-            for fd, mask in poll(0 if ready or late else self._timeout(), _BATCH):
+            for fd, mask in poll(timeout, _BATCH):
                 if handler := handler_of(fd):
                     handler(mask)
                 elif reader := reader_of(fd):
@@ -118,11 +120,20 @@ class Reactor(Loop):
                 # for one transfer alone, whoever else has a connection is not made to wait.
                 os.sched_yield()
                 self._bulk.clear()
-            for queue in (ready, late):
-                for _ in range(len(queue)):
-                    queue.popleft()()
-            if timers:
+            if ready or late:
+                self._run_queues()
+            # Whom we have just sent something often waits for this CPU, so this is kept short.
+            timeout = None
+            if timers and (timeout := timers[0][0] - monotonic()) <= 0:
                 self._run_timers()
+                timeout = 0
+            if ready or late:
+                timeout = 0
+
+    def _run_queues(self) -> None:
+        for queue in (self._ready, self._late):
+            for _ in range(len(queue)):
+                queue.popleft()()
 
 
 class Perishable(Protocol):
