@@ -66,7 +66,8 @@ def closing(world: World, seconds: float) -> Values:
 
 def trips(world: World, seconds: float) -> Values:
     alone = world.load("rtt", seconds)
-    argv = ["iperf3", "-c", world.origin, "-t", str(2 * seconds + 1)]
+    lasting = seconds * (2 if world.socks else 1) + 1
+    argv = ["iperf3", "-c", world.origin, "-t", str(lasting)]
     with world.client(argv, stdout=-3) as bulk_transfer:
         loaded = world.load("rtt", seconds)
         # What no server could take away: the same without it, beside the same transfer.
