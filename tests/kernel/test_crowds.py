@@ -16,6 +16,7 @@ __all__ = ["start"]
 
 SOCKS5 = f"socks5://127.0.0.1:{upstreams.PORT}"
 MANY = 5000
+ARENA = 1 << 20  # bytes: what Python's allocator asks for at a time
 ADDRESSES = [f"192.0.2.{n}" for n in range(1, 21)] + [f"2001:db8::{n}" for n in range(1, 21)]
 
 
@@ -54,23 +55,27 @@ def carrier(upstream, protocol, home, directory):
 def test_thousands_at_once(start, cgroup, app, world, tmp_path, upstream, protocol):
     text = config(upstream, workers={"count": 2, "udp-timeout": 4})
     rounds = 5 if protocol == "udp" else 2  # a flow's fifth datagram goes another way
+    crowds = 4 if upstream == "direct://" else 2  # those upstreams are slow
     with carrier(upstream, protocol, cgroup("upstream"), tmp_path), start(text) as server:
         workers = processes(server)
         before = Usage.of(*workers)
-        with Crowd(app, protocol, MANY, *ADDRESSES) as crowd:
-            for _ in range(rounds):
-                assert crowd.ask() == {"right": MANY}
-            first = Usage.of(*workers)
-            crowd.close()
-        bed.wait_until(
-            lambda: Usage.of(*workers).descriptors == before.descriptors, "the end", timeout=60
+        used = []
+        for _ in range(crowds):
+            with Crowd(app, protocol, MANY, *ADDRESSES) as crowd:
+                for _ in range(rounds):
+                    assert crowd.ask() == {"right": MANY}
+                used.append(Usage.of(*workers))
+                crowd.close()
+            bed.wait_until(
+                lambda: Usage.of(*workers).descriptors == before.descriptors, "the end", timeout=60
+            )
+        assert used[0].descriptors - before.descriptors >= 2 * MANY
+        assert used[0].memory - before.memory < MANY * 8192
+        # The workers share the flows in another way each time: an arena more for each is no leak.
+        grown = used[-1].memory - used[0].memory
+        assert grown < len(workers) * ARENA + (crowds - 1) * MANY * 256, (
+            "what has ended was not given back"
         )
-        with Crowd(app, protocol, MANY, *ADDRESSES) as crowd:
-            assert crowd.ask() == {"right": MANY}
-            second = Usage.of(*workers)
-        assert first.descriptors - before.descriptors >= 2 * MANY
-        assert first.memory - before.memory < MANY * 8192
-        assert second.memory - first.memory < MANY * 256, "the first one's was not given back"
         assert processes(server) == workers
         told = [line for line in server.lines if "config.yaml" not in line]
         assert not [line for line in told if " WARNING " in line or " ERROR " in line]
