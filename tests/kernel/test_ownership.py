@@ -74,6 +74,17 @@ def test_not_owned_nobody_elses_table_matters(tproxy_server):
     assert len([line for line in daemon.lines if "mended" in line]) == 1
 
 
+def test_not_owned_one_change_is_mended_once_however_long_it_is(tproxy_server):
+    """The daemon reads the first of its announcements while the kernel makes the last."""
+    chains = "\n".join(f"add chain inet cgtproxy strange{n}" for n in range(5000))
+    with older_kernel(NOTHING) as daemon:
+        for _ in range(5):
+            bed.nft(chains)
+            bed.wait_until(lambda: "strange" not in bed.nft_listing(), "our own table")
+        daemon.reload()
+    assert len([line for line in daemon.lines if "mended" in line]) == 5
+
+
 def test_the_kernel_removes_an_owned_table_that_does_not_persist(tproxy_server, cgroup):
     app = cgroup("proxy")
     with older_kernel(OWNER) as daemon:

@@ -8,7 +8,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cgtproxy.errors import CgtproxyError, PermissionMissingError
 from cgtproxy.netlink import wire
@@ -172,11 +172,11 @@ class Watch:
         protocol: int,
         groups: Sequence[int],
         writer: int,
-        concerns: Callable[[wire.Message], bool],
+        concerned: Callable[[Iterable[wire.Message]], bool],
     ) -> None:
         self._socket = NetlinkSocket(protocol, groups)
         self._socket.ignore(writer)
-        self._concerns = concerns
+        self._concerned = concerned
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -187,6 +187,6 @@ class Watch:
     def read(self) -> bool:
         """Whether to look again, as also when notifications were lost (ENOBUFS)."""
         try:
-            return any(self._concerns(message) for message in self._socket.notifications())
+            return self._concerned(self._socket.notifications())
         except OverrunError:
             return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from cgtproxy.errors import AlreadyRunningError, CgtproxyError
@@ -120,12 +121,33 @@ class NfTables:
 
 def watch(writer: int) -> Watch:
     """Tells when somebody changes the table, for kernels that cannot prevent it."""
-    return Watch(NETLINK_NETFILTER, (NFNLGRP_NFTABLES,), writer, _concerns)
+    return Watch(NETLINK_NETFILTER, (NFNLGRP_NFTABLES,), writer, _Transactions())
+
+
+class _Transactions:
+    """Whether one that is over was about our table.
+
+    Its notices come one after another and end with NEWGEN (nf_tables_commit() in the kernel):
+    mended in the middle of them, the rest would look like another change.
+    """
+
+    def __init__(self) -> None:
+        self._concerned = False  # the one that is being told
+
+    def __call__(self, notices: Iterable[Message]) -> bool:
+        over = False
+        for notice in notices:
+            if notice.kind == wire.MSG_NEWGEN:
+                over |= self._concerned
+                self._concerned = False
+            else:
+                self._concerned |= _concerns(notice)
+        return over
 
 
 def _concerns(notice: Message) -> bool:
     # The first byte is the family: a table of another one may have our table's name.
-    if notice.kind == wire.MSG_NEWGEN or notice.body[:1] != bytes((wire.NFPROTO_INET,)):
+    if notice.body[:1] != bytes((wire.NFPROTO_INET,)):
         return False
     # In every object's message the first attribute is the table's name.
     _, name = next(parse_attributes(notice.body, NFGENMSG), (0, b""))

@@ -114,7 +114,7 @@ class Routing:
 
 def watch(writer: int) -> Watch:
     """Tells when somebody changes what our rules and routes need."""
-    return Watch(NETLINK_ROUTE, GROUPS, writer, _concerns)
+    return Watch(NETLINK_ROUTE, GROUPS, writer, lambda notices: any(map(_concerns, notices)))
 
 
 def _concerns(notice: Message) -> bool:
