@@ -62,7 +62,7 @@ class Slots:
         """Name a place that is not in use; nobody sees it before the place's first touch()."""
         encoded = name.encode("ascii")
         offset = place * _RECORD
-        self._names[offset : offset + 1 + len(encoded)] = bytes((len(encoded), *encoded))
+        self._names[offset : offset + 1 + len(encoded)] = bytes((len(encoded),)) + encoded
         self._sums[place] = crc32(encoded)
 
     def used(self, place: int) -> int:
