@@ -125,23 +125,23 @@ def watch(writer: int) -> Watch:
 
 
 class _Transactions:
-    """Whether one that is over was about our table.
+    """Whether one that is over has touched our table.
 
     Its notices come one after another and end with NEWGEN (nf_tables_commit() in the kernel):
     mended in the middle of them, the rest would look like another change.
     """
 
     def __init__(self) -> None:
-        self._concerned = False  # the one that is being told
+        self._touched = False  # by the one that is being told
 
     def __call__(self, notices: Iterable[Message]) -> bool:
         over = False
         for notice in notices:
             if notice.kind == wire.MSG_NEWGEN:
-                over |= self._concerned
-                self._concerned = False
+                over |= self._touched
+                self._touched = False
             else:
-                self._concerned |= _concerns(notice)
+                self._touched |= _concerns(notice)
         return over
 
 
