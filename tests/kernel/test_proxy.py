@@ -102,6 +102,14 @@ def processes(daemon):
     return [int(pid) for pid in found.stdout.split()]
 
 
+@pytest.mark.parametrize("most", [None, 1])
+def test_a_worker_for_each_core_that_it_may_use(start, most):
+    cores = sorted(os.sched_getaffinity(0))[:most]
+    wrapper = ("taskset", "--cpu-list", ",".join(map(str, cores)))
+    with start(config(workers={}), wrapper=wrapper) as server:
+        assert len(processes(server)) == len(cores)
+
+
 def test_a_killed_server_is_started_again(cgroup):
     with bed.Daemon(config()) as daemon:
         app = cgroup("app")
