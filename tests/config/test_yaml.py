@@ -103,6 +103,8 @@ def test_control_characters(faults: Faults, bad: str) -> None:
     [
         ("[" * 33, "f:1:33: nested more than 32 levels deep"),
         ("[" * 1_000_000, "f:1:33: nested more than 32 levels deep"),
+        ("[" * 33 + "@", "f:1:33: nested more than 32 levels deep"),
+        ("- " * 100_000, "f:1:65: nested more than 32 levels deep"),
         ("{a: " * 100_000, "f:1:129: nested more than 32 levels deep"),
         ("a: &a [*a]", "f:1:8: *a stands inside the value it stands for"),
         ("a: &a\n  <<: *a", "f:2:7: *a stands inside the value it stands for"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
@@ -118,8 +119,7 @@ def compose(text: str, report: Report) -> Node | None:
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        _check_bounds(yaml.parse(text, loader), report)
-        report.raise_if_any()
+        _check_bounds(text, loader, report)
         return cast("Node | None", yaml.compose(text, loader))
     except yaml.MarkedYAMLError as error:
         _add_syntax_error(error, text, report)
@@ -129,8 +129,25 @@ def compose(text: str, report: Report) -> Node | None:
     raise AssertionError("a syntax error was reported")
 
 
-def _check_bounds(events: Iterator[Any], report: Report) -> None:
-    """Report a document out of bounds, and read it no further."""
+def _check_bounds(text: str, loader: Any, report: Report) -> None:
+    """Raise ConfigError for a document out of bounds, having read it no further."""
+    import yaml
+
+    try:
+        _count(yaml.parse(text, loader), report)
+    except yaml.MarkedYAMLError as error:
+        # Looking for the colon of a key, the scanner is up to 1024 characters ahead of its events.
+        # What it finds there (libyaml: too deep for itself) must not hide what stands before.
+        mark = error.problem_mark or error.context_mark
+        with contextlib.suppress(yaml.MarkedYAMLError):
+            _count(yaml.parse(text[: mark.index if mark else 0], loader), report)
+        report.raise_if_any()
+        raise
+    report.raise_if_any()
+
+
+def _count(events: Iterator[Any], report: Report) -> None:
+    """Report what is out of bounds first, and read no further."""
     bounds = _Bounds()
     for event in events:
         name = type(event).__name__
