@@ -9,10 +9,10 @@ from functools import partial
 from statistics import median
 
 import bed
-from cgtproxy.netlink.socket import NetlinkSocket
-from cgtproxy.netlink.wire import NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST
 from cgtproxy.nft import wire
 from cgtproxy.nft.kernel import NETLINK_NETFILTER
+from cgtproxy.runtime.netlink.socket import NetlinkSocket
+from cgtproxy.runtime.netlink.wire import NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST
 
 from .contest import Figure, Figures, Scale, Section
 

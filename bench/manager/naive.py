@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from cgtproxy.cgroup.inotify import IN_CREATE, IN_DELETE, Inotify
-from cgtproxy.notify import Notifier
+from cgtproxy.runtime.notify import Notifier
 
 ROOT = Path("/sys/fs/cgroup")
 SLICE = ROOT / "app.slice"

@@ -7,7 +7,7 @@ from typing import Any
 
 import re2
 
-from cgtproxy.config.model import Rule, Target
+from cgtproxy.config.model import Decision, Rule
 
 # Only a limit: the automaton is built lazily and seldom reaches a hundredth of it.
 MAX_AUTOMATON_BYTES = 256 << 20
@@ -51,10 +51,10 @@ class Policy:
         first: int = min(matches)
         return first if first < len(self.rules) else None
 
-    def decide(self, path: bytes, inherited: Target) -> tuple[int | None, Target]:
+    def decide(self, path: bytes, inherited: Decision) -> tuple[int | None, Decision]:
         """The rule's index and the target of a cgroup whose parent's target is `inherited`."""
         index = self.match(path)
-        return index, inherited if index is None else self.rules[index].target
+        return index, inherited if index is None else self.rules[index].decision
 
     def _match_one_by_one(self, path: bytes) -> int | None:
         for index, rule in enumerate(self.rules):

@@ -14,13 +14,13 @@ from cgtproxy.config.model import (
     DROP,
     SYSTEM,
     Config,
+    Decision,
     Dns,
     DnsHijack,
     DnsUpstream,
     FakePool,
     Rule,
     Server,
-    Target,
     Tproxy,
     Upstream,
 )
@@ -127,7 +127,7 @@ def _dns(number: int) -> st.SearchStrategy[dict[str, Any]]:
 
 @st.composite
 def _rule(draw: st.DrawFn, names: list[str]) -> tuple[dict[str, Any], Rule]:
-    choices = [DIRECT, DROP, *(Target("tproxy", name) for name in names)]
+    choices = [DIRECT, DROP, *(Decision("tproxy", name) for name in names)]
     target = draw(st.sampled_from(choices))
     false = draw(some({key: st.just(False) for key in ("direct", "drop")}))
     pattern = draw(PATTERNS)

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
 
-from cgtproxy.config.model import DIRECT, DROP, Config, DnsHijack, Rule, Target, Tproxy
+from cgtproxy.config.model import DIRECT, DROP, Config, Decision, DnsHijack, Rule, Tproxy
 from cgtproxy.config.parser import parse
 from cgtproxy.config.source import BUILTIN
 from config.texts import HEAD
@@ -65,7 +65,7 @@ rules:
             Tproxy("second", 1, 4294967295, dns_hijack=default),
         ),
         rules=(
-            Rule(r"\/user\.slice\/app-.*\.scope", Target("tproxy", "clash"), 20),
+            Rule(r"\/user\.slice\/app-.*\.scope", Decision("tproxy", "clash"), 20),
             Rule(r"^/system\.slice/", DIRECT, 23),
             Rule("", DROP, 25),
         ),
@@ -88,12 +88,12 @@ def test_builtin_sends_everything_direct() -> None:
     [
         ("{match: a, direct: true, drop: false, tproxy: }", DIRECT),
         ("{match: a, direct: no, drop: on, tproxy: ''}", DROP),
-        ("{match: a, direct: ~, tproxy: c}", Target("tproxy", "c")),
+        ("{match: a, direct: ~, tproxy: c}", Decision("tproxy", "c")),
     ],
 )
-def test_only_a_true_target_counts(target: str, wanted: Target) -> None:
+def test_only_a_true_target_counts(target: str, wanted: Decision) -> None:
     text = f"{HEAD}tproxies: {{c: {{port: 1, mark: 1}}}}\nrules: [{target}]\n"
-    assert config(text).rules[0].target == wanted
+    assert config(text).rules[0].decision == wanted
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_names_and_patterns_are_text_as_written(name: str) -> None:
     text = f"{HEAD}{tproxies}rules: [{{match: {name}, tproxy: {name}}}]"
     read = config(text)
     assert read.tproxies[0].name == name
-    assert read.rules[0] == Rule(name, Target("tproxy", name), 5)
+    assert read.rules[0] == Rule(name, Decision("tproxy", name), 5)
 
 
 def test_aliases_and_merge_keys() -> None:

@@ -13,8 +13,8 @@ from cgtproxy.config.model import (
     Dns,
     DnsHijack,
     DnsUpstream,
-    Endpoint,
     FakePool,
+    ListenAddress,
     Tproxy,
 )
 from cgtproxy.config.parser import parse
@@ -22,7 +22,7 @@ from config.texts import file_of
 
 LOCAL4, LOCAL6 = IPv4Address("127.0.0.1"), IPv6Address("::1")
 DEFAULT = Dns(
-    listen=(Endpoint(LOCAL4, 1053), Endpoint(LOCAL6, 1053)),
+    listen=(ListenAddress(LOCAL4, 1053), ListenAddress(LOCAL6, 1053)),
     upstreams=(SYSTEM,),
     through="upstream",
     exclude=DEFAULT_EXCLUDE,
@@ -65,8 +65,8 @@ def test_all_keys() -> None:
     )
     assert read == Dns(
         listen=(
-            Endpoint(IPv6Address("fd00::"), 65535),
-            Endpoint(IPv4Address("192.0.2.1"), 65535),
+            ListenAddress(IPv6Address("fd00::"), 65535),
+            ListenAddress(IPv4Address("192.0.2.1"), 65535),
         ),
         upstreams=(DnsUpstream("udp", "192.0.2.53", 53), DnsUpstream("tls", "dns.example", 853)),
         through="direct",

@@ -57,7 +57,7 @@ def test_every_key_is_in_the_guide_and_in_the_manual(name: str, key: Key) -> Non
 def test_the_example_is_free_of_warnings() -> None:
     parsed = parse(EXAMPLE, "example")
     assert parsed.warnings == ()
-    assert {rule.target.kind for rule in parsed.config.rules} == {"direct", "drop", "tproxy"}
+    assert {rule.decision.kind for rule in parsed.config.rules} == {"direct", "drop", "tproxy"}
 
 
 def test_the_rule_that_the_example_comments_out_is_right() -> None:

@@ -10,9 +10,9 @@ import pytest
 import bed
 from bed import dns
 from bed.upstreams import PORT, Upstream
-from cgtproxy.proxy.dialer import Dialer
-from cgtproxy.proxy.reactor import Deadlines, Reactor
-from cgtproxy.proxy.upstream import Target
+from cgtproxy.proxy.io.addresses import SocketAddress
+from cgtproxy.proxy.io.reactor import Deadlines, Reactor
+from cgtproxy.proxy.upstreams.dialer import Dialer
 from kernel.test_named_upstreams import nameserver
 from kernel.test_proxy import config, start, tcp
 
@@ -36,7 +36,7 @@ def test_it_ends_once_even_if_its_time_is_up_while_it_gives_up():
     reactor, ends = Reactor(), []
     dialer = Dialer(reactor, Deadlines(reactor, 10), 1, {})
     # connect(2) fails at once
-    dial = dialer.dial_directly([Target(AF_INET, ("255.255.255.255", 9))], ends.append)
+    dial = dialer.dial_directly([SocketAddress(AF_INET, ("255.255.255.255", 9))], ends.append)
     dial.expire()
     reactor.soon(lambda: reactor.soon(lambda: reactor.soon(reactor.stop)))
     reactor.run()

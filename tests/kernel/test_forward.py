@@ -15,7 +15,7 @@ from cgtproxy.config.model import Dns, DnsUpstream
 from cgtproxy.proxy.dns.answers import Answers, Forward
 from cgtproxy.proxy.dns.forward import MOST, Forwarder
 from cgtproxy.proxy.dns.system import System
-from cgtproxy.proxy.throttle import Throttle
+from cgtproxy.proxy.io.throttle import Throttle
 
 MARK = 0x2C9
 HOST, PORT = "127.0.0.1", 5311

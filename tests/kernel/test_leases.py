@@ -10,23 +10,23 @@ import pytest
 
 import bed
 from cgtproxy.config.model import FakePool, Server, Upstream, Workers
-from cgtproxy.proxy.dialer import Dialer
-from cgtproxy.proxy.direct import Direct
 from cgtproxy.proxy.fakeip import names as fake_names
+from cgtproxy.proxy.fakeip.destinations import Destinations
 from cgtproxy.proxy.fakeip.names import FakeNames, Leases
 from cgtproxy.proxy.fakeip.ranges import Ranges
 from cgtproxy.proxy.fakeip.slots import IN_USE, Slots
-from cgtproxy.proxy.listener import Gate
-from cgtproxy.proxy.names.destinations import Destinations
+from cgtproxy.proxy.io.reactor import Deadlines, Reactor
+from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.names.stub import Stub
-from cgtproxy.proxy.opener import UpstreamOpener
-from cgtproxy.proxy.reactor import Deadlines, Reactor
-from cgtproxy.proxy.relay.tcp import Relays
-from cgtproxy.proxy.throttle import Throttle
-from cgtproxy.proxy.udp.direct import DirectSession
-from cgtproxy.proxy.udp.sessions import SWEEPS, Sessions
-from cgtproxy.proxy.udp.ways import Doors
-from cgtproxy.proxy.upstream import Choice, Health
+from cgtproxy.proxy.upstreams.dialer import Dialer
+from cgtproxy.proxy.upstreams.selection import Health, UpstreamSelector
+from cgtproxy.proxy.worker.gate import Gate
+from cgtproxy.proxy.worker.tcp.connect import UpstreamConnector
+from cgtproxy.proxy.worker.tcp.direct import Direct
+from cgtproxy.proxy.worker.tcp.relay import Relays
+from cgtproxy.proxy.worker.udp.direct import DirectSession
+from cgtproxy.proxy.worker.udp.flows import DestinationPolicy
+from cgtproxy.proxy.worker.udp.sessions import SWEEPS, Sessions
 
 PLACE, NAME = 7, "host.example"
 HOST = "198.18.0.7"
@@ -50,10 +50,10 @@ class World:
         self.sessions = Sessions(self.reactor, limits, self.throttle)
         deadlines = Deadlines(self.reactor, 10)
         direct = Direct(self.relays, deadlines, limits.mark, self.throttle)
-        choice = Choice(Server((Upstream("direct"),)), Health([]))
+        selector = UpstreamSelector(Server((Upstream("direct"),)), Health([]))
         dialer = Dialer(self.reactor, deadlines, limits.mark, {})
-        self.opener = UpstreamOpener(
-            choice, dialer, direct, self.destinations, self.relays, self.throttle
+        self.connector = UpstreamConnector(
+            selector, dialer, direct, self.destinations, self.relays, self.throttle
         )
 
     def run_until(self, condition):
@@ -96,7 +96,7 @@ def tcp_pair():
 def test_a_connection(world):
     with socket.create_server((bed.HOST4, 0)) as server:
         near, client = tcp_pair()
-        world.opener.open(client, socket.AF_INET, (HOST, server.getsockname()[1]))
+        world.connector.open(client, socket.AF_INET, (HOST, server.getsockname()[1]))
         world.run_until(lambda: world.relays.open)
         world.sleep()
         assert world.in_use
@@ -114,7 +114,7 @@ def test_a_connection_that_is_refused(world):
     with socket.create_server((bed.HOST4, 0)) as server:
         port = server.getsockname()[1]
     near, client = tcp_pair()
-    world.opener.open(client, socket.AF_INET, (HOST, port))
+    world.connector.open(client, socket.AF_INET, (HOST, port))
     world.run_until(lambda: select([near], [], [], 0)[0])
     with pytest.raises(ConnectionResetError):
         near.recv(1)
@@ -126,7 +126,10 @@ def test_a_connection_that_is_refused(world):
 def test_a_session(world):
     gate = Gate(1, world.throttle)
     session = DirectSession(
-        world.sessions, Doors(gate, world.destinations), socket.AF_INET, ("127.0.0.1", 40000)
+        world.sessions,
+        DestinationPolicy(gate, world.destinations),
+        socket.AF_INET,
+        ("127.0.0.1", 40000),
     )
     sockaddr = struct.pack("=H", socket.AF_INET) + struct.pack("!H", 9999)
     session.forward(sockaddr + socket.inet_aton(HOST) + bytes(8), memoryview(b"x"))

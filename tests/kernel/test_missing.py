@@ -12,9 +12,9 @@ import bed
 from cgtproxy.config.parser import parse
 from cgtproxy.engine.goal import Goal
 from cgtproxy.errors import CgtproxyError
-from cgtproxy.netlink.socket import NetlinkError
 from cgtproxy.nft.kernel import NfTables
 from cgtproxy.nft.state import Change
+from cgtproxy.runtime.netlink.socket import NetlinkError
 
 PROGRAMS = Path(bed.__file__).parent / "programs"
 HIJACKING = {"first": {**bed.configuration.FIRST["first"], "dns-hijack": {}}}

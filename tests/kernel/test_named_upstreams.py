@@ -20,7 +20,7 @@ URL = f"socks5://proxy.example:{upstreams.PORT}"
 PATIENT = """
 import sys
 from cgtproxy.cli import main
-from cgtproxy.proxy import targets
+from cgtproxy.proxy.upstreams import resolve as targets
 targets._FIRST = 60.0
 sys.exit(main())
 """

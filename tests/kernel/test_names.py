@@ -14,8 +14,8 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
+from cgtproxy.proxy.io.reactor import Reactor
 from cgtproxy.proxy.names.stub import Stub
-from cgtproxy.proxy.reactor import Reactor
 
 NAME = "host.example"
 BOTH = ["192.0.2.7", "2001:db8::7"]

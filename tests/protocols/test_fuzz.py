@@ -25,7 +25,7 @@ from cgtproxy.proxy.fakeip.slots import Slots
 from cgtproxy.proxy.protocols.dns import A, Addresses, MalformedError, build_query, parse_addresses
 from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
 from cgtproxy.proxy.protocols.http import LONGEST, HttpConnect
-from cgtproxy.proxy.protocols.socks5 import MOST_UDP_HEADER, Endpoint, Socks5, parse_datagram
+from cgtproxy.proxy.protocols.socks5 import MOST_UDP_HEADER, HostPort, Socks5, parse_datagram
 
 BYTES = 10_000_000
 POOL = FakePool(network=IPv4Network("198.18.0.0/29"))
@@ -169,8 +169,8 @@ ENDS = {"done", "waits", "HandshakeError", "RefusedError"}
 @pytest.mark.parametrize(
     ("make", "right", "beginning", "most"),
     [
-        (lambda: Socks5(Endpoint("a.test", 80), "user", "secret"), SOCKS, 5, MOST_UDP_HEADER),
-        (lambda: HttpConnect(Endpoint("a.test", 80)), HTTP, 13, LONGEST),
+        (lambda: Socks5(HostPort("a.test", 80), "user", "secret"), SOCKS, 5, MOST_UDP_HEADER),
+        (lambda: HttpConnect(HostPort("a.test", 80)), HTTP, 13, LONGEST),
     ],
     ids=["socks5", "http"],
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
 from cgtproxy.proxy.protocols.http import LONGEST, HttpConnect
-from cgtproxy.proxy.protocols.socks5 import Endpoint
+from cgtproxy.proxy.protocols.socks5 import HostPort
 
 CUTS = st.lists(st.integers(0, 1000), max_size=8)
 
@@ -22,12 +22,12 @@ def feed(machine: HttpConnect, data: bytes, cuts: list[int]) -> None:
 
 
 def test_the_request() -> None:
-    sent = HttpConnect(Endpoint("::1", 443), "ü", "p:w").start()
+    sent = HttpConnect(HostPort("::1", 443), "ü", "p:w").start()
     assert sent == (
         b"CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\n"
         b"Proxy-Authorization: Basic w7w6cDp3\r\n\r\n"
     )
-    assert b"Authorization" not in HttpConnect(Endpoint("h", 1)).start()
+    assert b"Authorization" not in HttpConnect(HostPort("h", 1)).start()
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_the_request() -> None:
 )
 @given(rest=st.binary(max_size=20), cuts=CUTS)
 def test_accepted(head: bytes, rest: bytes, cuts: list[int]) -> None:
-    machine = HttpConnect(Endpoint("h", 1))
+    machine = HttpConnect(HostPort("h", 1))
     feed(machine, head + rest, cuts)
     assert (machine.done, machine.rest) == (True, rest)
 
@@ -49,7 +49,7 @@ def test_accepted(head: bytes, rest: bytes, cuts: list[int]) -> None:
 @pytest.mark.parametrize("code", [300, 403, 404, 500, 502, 503])
 def test_refused(code: int) -> None:
     with pytest.raises(RefusedError, match=str(code)):
-        feed(HttpConnect(Endpoint("h", 1)), b"HTTP/1.1 %d No\r\n\r\n" % code, [])
+        feed(HttpConnect(HostPort("h", 1)), b"HTTP/1.1 %d No\r\n\r\n" % code, [])
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,12 @@ def test_refused(code: int) -> None:
 @given(cuts=CUTS)
 def test_no_proxy_for_us(data: bytes, cuts: list[int]) -> None:
     with pytest.raises(HandshakeError):
-        feed(HttpConnect(Endpoint("h", 1)), data, cuts)
+        feed(HttpConnect(HostPort("h", 1)), data, cuts)
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=100).map(lambda b: b"HTTP/1.1 " + b), CUTS)
 def test_any_bytes_are_an_answer_or_an_error(data: bytes, cuts: list[int]) -> None:
-    machine = HttpConnect(Endpoint("h", 1))
+    machine = HttpConnect(HostPort("h", 1))
     try:
         feed(machine, data, cuts)
     except (HandshakeError, RefusedError):
@@ -80,7 +80,7 @@ def test_any_bytes_are_an_answer_or_an_error(data: bytes, cuts: list[int]) -> No
 
 
 def test_it_begins_anew_with_another_connection() -> None:
-    machine = HttpConnect(Endpoint("h", 1))
+    machine = HttpConnect(HostPort("h", 1))
     assert not machine.asked
     for _ in range(2):
         assert machine.start().startswith(b"CONNECT h:1 ")

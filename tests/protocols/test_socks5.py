@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
 from cgtproxy.proxy.protocols.socks5 import (
     ASSOCIATE,
-    Endpoint,
+    HostPort,
     Socks5,
     decode,
     encode,
@@ -25,7 +25,7 @@ ADDRESSES = st.ip_addresses(v=4).map(str) | st.binary(min_size=16, max_size=16).
     partial(inet_ntop, AF_INET6)
 )
 HOSTS = ADDRESSES | st.from_regex(r"[a-z][a-z0-9.-]{0,254}", fullmatch=True)
-ENDPOINTS = st.builds(Endpoint, HOSTS, st.integers(0, 65535))
+ENDPOINTS = st.builds(HostPort, HOSTS, st.integers(0, 65535))
 OK4 = bytes((5, 0, 0, 1, 127, 0, 0, 1, 0, 80))
 
 
@@ -42,16 +42,16 @@ CUTS = st.lists(st.integers(0, 1000), max_size=8)
 
 
 @given(ENDPOINTS, st.binary(max_size=9), CUTS)
-def test_connect_without_a_user(endpoint: Endpoint, rest: bytes, cuts: list[int]) -> None:
+def test_connect_without_a_user(endpoint: HostPort, rest: bytes, cuts: list[int]) -> None:
     machine = Socks5(endpoint)
     sent = converse(machine, b"\x05\x00" + OK4 + rest, cuts)
     assert sent == b"\x05\x01\x00" + b"\x05\x01\x00" + encode(endpoint)
-    assert (machine.done, machine.rest, machine.bound) == (True, rest, Endpoint("127.0.0.1", 80))
+    assert (machine.done, machine.rest, machine.bound) == (True, rest, HostPort("127.0.0.1", 80))
 
 
 @given(CUTS, st.sampled_from([1, 5]))
 def test_user_and_password(cuts: list[int], version: int) -> None:
-    machine = Socks5(Endpoint("h", 1), "üser", "p")
+    machine = Socks5(HostPort("h", 1), "üser", "p")
     sent = converse(machine, bytes((5, 2, version, 0)) + OK4, cuts)
     login = b"\x01\x05\xc3\xbcser\x01p"
     assert sent == b"\x05\x02\x00\x02" + login + b"\x05\x01\x00\x03\x01h\x00\x01"
@@ -59,16 +59,16 @@ def test_user_and_password(cuts: list[int], version: int) -> None:
 
 
 def test_a_server_that_wants_no_password_gets_none() -> None:
-    machine = Socks5(Endpoint("::1", 1), "user", "secret")
+    machine = Socks5(HostPort("::1", 1), "user", "secret")
     assert b"secret" not in converse(machine, b"\x05\x00" + OK4, [])
     assert machine.done
 
 
 def test_associate() -> None:
-    machine = Socks5(Endpoint("0.0.0.0", 0), command=ASSOCIATE)
+    machine = Socks5(HostPort("0.0.0.0", 0), command=ASSOCIATE)
     sent = converse(machine, bytes((5, 0, 5, 0, 0, 4, *range(16), 1, 2)), [])
     assert sent == bytes((5, 1, 0, 5, 3, 0, 1, 0, 0, 0, 0, 0, 0))
-    assert machine.bound == Endpoint("1:203:405:607:809:a0b:c0d:e0f", 258)
+    assert machine.bound == HostPort("1:203:405:607:809:a0b:c0d:e0f", 258)
 
 
 def test_a_check_ends_with_the_login() -> None:
@@ -78,7 +78,7 @@ def test_a_check_ends_with_the_login() -> None:
 
 
 def test_it_goes_on_where_a_check_has_ended() -> None:
-    machine = Socks5(Endpoint("h", 1), "u", "p")
+    machine = Socks5(HostPort("h", 1), "u", "p")
     assert machine.resume() == b"\x05\x01\x00\x03\x01h\x00\x01"
     assert machine.asked
     assert machine.receive(OK4 + b"rest") == b""
@@ -91,23 +91,23 @@ def test_it_goes_on_where_a_check_has_ended() -> None:
 )
 def test_no_server_for_us(answers: bytes) -> None:
     with pytest.raises(HandshakeError):
-        converse(Socks5(Endpoint("h", 1)), answers, [])
+        converse(Socks5(HostPort("h", 1)), answers, [])
 
 
 def test_a_wrong_password() -> None:
     with pytest.raises(HandshakeError, match="password"):
-        converse(Socks5(Endpoint("h", 1), "u", "p"), b"\x05\x02\x01\x01", [])
+        converse(Socks5(HostPort("h", 1), "u", "p"), b"\x05\x02\x01\x01", [])
 
 
 @pytest.mark.parametrize("reply", [1, 2, 3, 4, 5, 6, 8, 9, 255])
 def test_refused(reply: int) -> None:
     with pytest.raises(RefusedError):
-        converse(Socks5(Endpoint("h", 1)), bytes((5, 0, 5, reply)), [])
+        converse(Socks5(HostPort("h", 1)), bytes((5, 0, 5, reply)), [])
 
 
 @given(st.binary(max_size=600), CUTS, st.booleans())
 def test_any_bytes_are_an_answer_or_an_error(data: bytes, cuts: list[int], user: bool) -> None:
-    machine = Socks5(Endpoint("h", 1), "u" if user else "", "p")
+    machine = Socks5(HostPort("h", 1), "u" if user else "", "p")
     try:
         converse(machine, data, cuts)
     except (HandshakeError, RefusedError):
@@ -116,7 +116,7 @@ def test_any_bytes_are_an_answer_or_an_error(data: bytes, cuts: list[int], user:
 
 
 @given(ENDPOINTS, st.binary(max_size=50))
-def test_datagrams(endpoint: Endpoint, payload: bytes) -> None:
+def test_datagrams(endpoint: HostPort, payload: bytes) -> None:
     datagram = udp_header(endpoint) + payload
     parsed = parse_datagram(memoryview(datagram))
     assert parsed
@@ -131,17 +131,17 @@ def test_any_datagram_is_parsed_or_ignored(data: bytes) -> None:
 
 
 @given(ENDPOINTS, st.integers(0, 300))
-def test_part_of_an_endpoint_is_none(endpoint: Endpoint, length: int) -> None:
+def test_part_of_an_endpoint_is_none(endpoint: HostPort, length: int) -> None:
     whole = encode(endpoint)
     assert decode(whole[: min(length, len(whole) - 1)]) is None
 
 
 def test_it_begins_anew_with_another_connection() -> None:
-    machine = Socks5(Endpoint("a.test", 80))
+    machine = Socks5(HostPort("a.test", 80))
     for _ in range(2):
         assert machine.start() == b"\x05\x01\x00"
         assert not machine.asked
-        assert machine.receive(b"\x05\x00") == b"\x05\x01\x00" + encode(Endpoint("a.test", 80))
+        assert machine.receive(b"\x05\x00") == b"\x05\x01\x00" + encode(HostPort("a.test", 80))
         assert machine.asked
         machine.receive(b"\x05")
         assert not machine.asked

@@ -14,7 +14,7 @@ from bed.machine import Machine, UnitProber
 from bed.service import RULES, Service
 
 NEVER_DIRECT = {"proxied.service": {"tproxy"}, "dropped.service": {"timeout", "denied"}}
-PATIENCE = {"proxied.service": 5.0, "dropped.service": 1.0}  # seconds
+TIMEOUT = {"proxied.service": 5.0, "dropped.service": 1.0}  # seconds
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def watched(machine: Machine, service: Service) -> Iterator[list[UnitProber]]:
     """A proxied and a dropped app that try everything all the time; none may ever get out."""
     with ExitStack() as stack:
         probers = [
-            stack.enter_context(UnitProber(machine, unit, *bed.flows(), timeout=PATIENCE[unit]))
+            stack.enter_context(UnitProber(machine, unit, *bed.flows(), timeout=TIMEOUT[unit]))
             for unit in NEVER_DIRECT
         ]
         for prober in probers:

@@ -13,11 +13,11 @@ from cgtproxy.config.model import (
     DIRECT,
     DROP,
     Config,
+    Decision,
     Dns,
     DnsHijack,
     FakePool,
     Server,
-    Target,
     Tproxy,
     Upstream,
 )
@@ -27,10 +27,10 @@ from config.documents import documents
 class Decided:
     """A policy that knows each cgroup's target by its path; others follow their parent."""
 
-    def __init__(self, targets: Mapping[bytes, Target]) -> None:
+    def __init__(self, targets: Mapping[bytes, Decision]) -> None:
         self.targets = targets
 
-    def decide(self, path: bytes, inherited: Target) -> tuple[int | None, Target]:
+    def decide(self, path: bytes, inherited: Decision) -> tuple[int | None, Decision]:
         return (0, self.targets[path]) if path in self.targets else (None, inherited)
 
 
@@ -102,8 +102,8 @@ def complete_tree(config: Config) -> Tree:
     return tree
 
 
-def targets(config: Config) -> list[Target]:
-    return [DIRECT, DROP, *(Target("tproxy", tproxy.name) for tproxy in config.tproxies)]
+def targets(config: Config) -> list[Decision]:
+    return [DIRECT, DROP, *(Decision("tproxy", tproxy.name) for tproxy in config.tproxies)]
 
 
 @st.composite

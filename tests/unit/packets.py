@@ -42,7 +42,7 @@ class Packet:
         to = f"{self.protocol} {self.destination} port {self.port}"
         flags = ("answer", "translated", "open", "new", "invalid")
         options = "".join(f" {flag}" for flag in flags if getattr(self, flag))
-        by = f"{self.cgroup.path!r} ({self.cgroup.target})"
+        by = f"{self.cgroup.path!r} ({self.cgroup.decision})"
         return f"<{by}: {to}{options}, connection mark {self.connection_mark}>"
 
 

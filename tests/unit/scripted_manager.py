@@ -21,7 +21,7 @@ from jeepney.low_level import (
 
 from cgtproxy.cgroup.dbus.conversation import Conversation, News
 from cgtproxy.cgroup.dbus.names import BUS, SYSTEMD, UNIT, unit_path
-from cgtproxy.dbus.stream import greeting
+from cgtproxy.runtime.dbus.stream import greeting
 
 OWNER = ":1.7"
 OK = b"OK 0123456789abcdef0123456789abcdef\r\n"

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from cgtproxy.cgroup.tree import DEEPEST_LEVEL, Cgroup, Tree
-from cgtproxy.config.model import DIRECT, DROP, Rule, Target
+from cgtproxy.config.model import DIRECT, DROP, Decision, Rule
 from cgtproxy.policy import Policy
 from unit.configurations import Decided, ancestors
 
-PROXY, OTHER = Target("tproxy", "a"), Target("tproxy", "b")
+PROXY, OTHER = Decision("tproxy", "a"), Decision("tproxy", "b")
 TARGETS = st.sampled_from([DIRECT, DROP, PROXY, OTHER])
 NAMES = st.sampled_from([b"a", b"b", b"c", b"\xff", b"x.scope"])
 PATTERNS = st.sampled_from(
@@ -20,17 +20,17 @@ PATTERNS = st.sampled_from(
 POLICIES = st.lists(st.builds(Rule, PATTERNS, TARGETS), max_size=4).map(Policy)
 
 
-def by_the_kernel(tree: Tree, cgroup: Cgroup) -> Target:
+def by_the_kernel(tree: Tree, cgroup: Cgroup) -> Decision:
     """What the map in the kernel tells: the nearest element at or above, else nothing."""
     above = (tree.elements[c.id] for c in ancestors(cgroup) if c.id in tree.elements)
     return next(above, DIRECT)
 
 
-def by_the_rules(policy: Policy, cgroup: Cgroup) -> Target:
+def by_the_rules(policy: Policy, cgroup: Cgroup) -> Decision:
     """The first rule that matches it, else of its parent, and so on."""
     for each in ancestors(cgroup):
         if (index := policy.match(each.path)) is not None:
-            return policy.rules[index].target
+            return policy.rules[index].decision
     return DIRECT
 
 
@@ -45,7 +45,7 @@ class Trees(RuleBasedStateMachine):
         self.tree = Tree(self.policy, 1)
         self.alive = {b"/": self.tree.root}
         self.last_id = 1
-        self.kernel: dict[int, Target] = {}
+        self.kernel: dict[int, Decision] = {}
 
     @rule(parent=st.none() | cgroups, name=NAMES, target=cgroups)
     def appear(self, parent, name):
@@ -87,8 +87,8 @@ class Trees(RuleBasedStateMachine):
     def the_minimal_map_tells_what_the_rules_tell(self):
         for cgroup in self.alive.values():
             assert cgroup.alive
-            assert cgroup.target == by_the_rules(self.policy, cgroup)
-            assert by_the_kernel(self.tree, cgroup) == cgroup.target
+            assert cgroup.decision == by_the_rules(self.policy, cgroup)
+            assert by_the_kernel(self.tree, cgroup) == cgroup.decision
 
     @invariant()
     def it_is_minimal_and_of_living_cgroups(self):
@@ -96,7 +96,7 @@ class Trees(RuleBasedStateMachine):
         assert self.tree.elements.keys() <= living.keys()
         for key, target in self.tree.elements.items():
             parent = living[key].parent
-            assert target != (parent.target if parent else DIRECT)
+            assert target != (parent.decision if parent else DIRECT)
 
     @rule()
     def trim(self):
@@ -138,7 +138,7 @@ def test_each_cgroup_is_decided_once(targets):
 def test_a_rule_on_the_root_decides_for_all():
     tree = Tree(Policy([Rule("", PROXY)]), 7)
     child = tree.appear(tree.root, b"a", 8)
-    assert (tree.elements, tree.levels, child.target) == ({7: PROXY}, (0,), PROXY)
+    assert (tree.elements, tree.levels, child.decision) == ({7: PROXY}, (0,), PROXY)
 
 
 def test_levels_count_from_the_root_of_the_namespace():
@@ -169,7 +169,7 @@ def test_a_tree_may_be_deeper_than_the_stack():
     for number in range(5000):
         cgroup = tree.appear(cgroup, b"a", number + 2)
     tree.redecide(Policy([Rule("", DROP)]))
-    assert cgroup.target == DROP
+    assert cgroup.decision == DROP
     tree.vanish(tree.root.children[b"a"])
     assert tree.size == 1
     assert not cgroup.alive

@@ -10,7 +10,7 @@ from cgtproxy.cgroup.dbus import conversation as module
 from cgtproxy.cgroup.dbus.conversation import MOST_ASKED, BrokenError, Conversation, News
 from cgtproxy.cgroup.dbus.names import BUS, MANAGER, MANAGER_PATH, SYSTEMD
 from cgtproxy.cgroup.tree import Unit
-from cgtproxy.dbus.stream import RefusedError
+from cgtproxy.runtime.dbus.stream import RefusedError
 from unit.scripted_manager import OK, Manager, message, reply, talk
 
 both_ways = pytest.mark.parametrize("bus", [True, False], ids=["bus", "private"])

@@ -13,7 +13,7 @@ from cgtproxy.cgroup.dbus import managers
 from cgtproxy.cgroup.dbus.monitor import DbusMonitor
 from cgtproxy.cgroup.mount import Root
 from cgtproxy.cgroup.tree import Unit
-from cgtproxy.config.model import DIRECT, Target
+from cgtproxy.config.model import DIRECT, Decision
 from unit.scripted_manager import Server
 
 TIMEOUT = 20.0
@@ -22,7 +22,7 @@ USER_MANAGER = f"/u.slice/user@{UID}.service"
 
 
 class Follow:
-    def decide(self, path: bytes, inherited: Target) -> tuple[int | None, Target]:
+    def decide(self, path: bytes, inherited: Decision) -> tuple[int | None, Decision]:
         return None, DIRECT
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jeepney.low_level import Endianness, HeaderFields, MessageType, Parser
 
-from cgtproxy.dbus import wire
+from cgtproxy.runtime.dbus import wire
 from unit.scripted_manager import message
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=40)

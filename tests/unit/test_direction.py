@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from cgtproxy.config.model import Workers
-from cgtproxy.proxy.reactor import Reactor
-from cgtproxy.proxy.relay.direction import COPY, Direction
-from cgtproxy.proxy.relay.tcp import Relays
+from cgtproxy.proxy.io.reactor import Reactor
+from cgtproxy.proxy.worker.tcp.direction import COPY, Direction
+from cgtproxy.proxy.worker.tcp.relay import Relays
 
 MUCH = b"x" * (3 * COPY)
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from cgtproxy.loop import Callback, Loop
 from cgtproxy.proxy.fakeip import names
 from cgtproxy.proxy.fakeip.names import FakeName, FakeNames, Leases
 from cgtproxy.proxy.fakeip.pool import Pool
 from cgtproxy.proxy.fakeip.ranges import Ranges
 from cgtproxy.proxy.fakeip.slots import START, Slots
+from cgtproxy.runtime.event_loop import Callback, EventLoop
 from unit.fakeip_pools import LONG, Clock, slots_of, small
 
 
@@ -31,7 +31,7 @@ def test_names_are_found_in_all_pools() -> None:
     assert FakeNames([]).find("10.9.8.1") is None
 
 
-class Counting(Loop):
+class Counting(EventLoop):
     """How many timers were set."""
 
     timers = 0
@@ -50,7 +50,7 @@ class Counting(Loop):
                 self.stop()
             else:
                 next(looks)  # raises at the end of patience
-                Loop.after(self, 0.0005, look)
+                EventLoop.after(self, 0.0005, look)
 
         look()
         self.run()
@@ -82,7 +82,7 @@ def test_what_is_held_is_touched_until_all_have_released_it(loop: Counting) -> N
     assert (slots.used(1), slots.used(2)) == (START + 2 * int(LONG), START + int(LONG))
     leases.release(one)
     clock.time += LONG
-    Loop.after(loop, 0.01, loop.stop)
+    EventLoop.after(loop, 0.01, loop.stop)
     loop.run()
     before = loop.timers
     assert slots.used(1) == START + 2 * int(LONG)

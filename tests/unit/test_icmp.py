@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cgtproxy.proxy.addresses import AF_INET, AF_INET6
-from cgtproxy.proxy.udp.icmp import Error, about
+from cgtproxy.proxy.io.addresses import AF_INET, AF_INET6
+from cgtproxy.proxy.worker.udp.icmp import Error, about
 
 REAL4, REAL6 = ("192.0.2.7", 443), ("2001:db8::7", 443, 0, 0)
 FAKE4, FAKE6 = ("198.18.0.7", 443), ("fc00::7", 443, 0, 0)

@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from cgtproxy import lock
 from cgtproxy.errors import AlreadyRunningError
+from cgtproxy.runtime import lock
 
 NOBODY = 65534
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from cgtproxy import logs
+from cgtproxy.runtime import logs
 
 PROGRAM = r"""
 import logging, os, sys
-from cgtproxy import logs
+from cgtproxy.runtime import logs
 logs.JOURNAL = sys.argv[1]
 if "its own" in sys.argv:
     status = os.fstat(2)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cgtproxy.proxy.udp.mmsg import BATCH, Mover
+from cgtproxy.proxy.io.mmsg import BATCH, DatagramMover
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -28,14 +28,14 @@ def pairs() -> Iterator[tuple[Pair, Pair]]:
 
 
 @pytest.fixture(scope="module")
-def mover() -> Mover:
-    return Mover()
+def mover() -> DatagramMover:
+    return DatagramMover()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.binary(max_size=2000), max_size=9))
 def test_datagrams_keep_length_order_and_bytes(
-    pairs: tuple[Pair, Pair], mover: Mover, datagrams: list[bytes]
+    pairs: tuple[Pair, Pair], mover: DatagramMover, datagrams: list[bytes]
 ) -> None:
     (sender, source), (sink, receiver) = pairs
     for datagram in datagrams:
@@ -46,7 +46,7 @@ def test_datagrams_keep_length_order_and_bytes(
         receiver.recv(1)
 
 
-def test_one_that_the_sink_does_not_take_costs_no_other(mover: Mover) -> None:
+def test_one_that_the_sink_does_not_take_costs_no_other(mover: DatagramMover) -> None:
     source, sender = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with (
         source,
@@ -63,7 +63,7 @@ def test_one_that_the_sink_does_not_take_costs_no_other(mover: Mover) -> None:
         assert [len(receiver.recv(65536)) for _ in range(3)] == [10, 20, 30]
 
 
-def test_a_refusal_of_an_earlier_datagram_is_no_end(mover: Mover) -> None:
+def test_a_refusal_of_an_earlier_datagram_is_no_end(mover: DatagramMover) -> None:
     source, sender = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with source, sender, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
@@ -79,7 +79,7 @@ def test_a_refusal_of_an_earlier_datagram_is_no_end(mover: Mover) -> None:
             assert [receiver.recv(10), receiver.recv(10)] == [b"a", b"b"]
 
 
-def test_an_error_of_the_source_is_told(mover: Mover) -> None:
+def test_an_error_of_the_source_is_told(mover: DatagramMover) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as source:
         source.connect(("127.0.0.1", 9))
         source.send(b"x")

@@ -12,8 +12,8 @@ from socket import AF_INET
 import pytest
 
 from cgtproxy.errors import PermissionMissingError
-from cgtproxy.netlink import wire
-from cgtproxy.netlink.socket import NetlinkError, NetlinkSocket
+from cgtproxy.runtime.netlink import wire
+from cgtproxy.runtime.netlink.socket import NetlinkError, NetlinkSocket
 
 NETLINK_ROUTE = 0
 RTM_NEWLINK, RTM_GETLINK, RTM_NEWROUTE, RTM_GETROUTE = 16, 18, 24, 26

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgtproxy.netlink import wire
-from cgtproxy.netlink.wire import Message
+from cgtproxy.runtime.netlink import wire
+from cgtproxy.runtime.netlink.wire import Message
 
 U16 = st.integers(0, 0xFFFF)
 U32 = st.integers(0, 0xFFFFFFFF)

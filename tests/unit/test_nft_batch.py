@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgtproxy.config.model import DROP, Config, DnsHijack, Target, Tproxy
-from cgtproxy.netlink.wire import (
+from cgtproxy.config.model import DROP, Config, Decision, DnsHijack, Tproxy
+from cgtproxy.nft import wire
+from cgtproxy.nft.batch import TABLE_NAME, batch, removal
+from cgtproxy.nft.model import Chain, Table
+from cgtproxy.nft.plan import Outcome, Plan
+from cgtproxy.nft.ruleset import build
+from cgtproxy.nft.state import Change
+from cgtproxy.nft.statements import ACCEPT
+from cgtproxy.runtime.netlink.wire import (
     NLM_F_ACK,
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -19,13 +26,6 @@ from cgtproxy.netlink.wire import (
     parse_attributes,
     parse_messages,
 )
-from cgtproxy.nft import wire
-from cgtproxy.nft.batch import TABLE_NAME, batch, removal
-from cgtproxy.nft.model import Chain, Table
-from cgtproxy.nft.plan import Outcome, Plan
-from cgtproxy.nft.ruleset import build
-from cgtproxy.nft.state import Change
-from cgtproxy.nft.statements import ACCEPT
 from unit.configurations import configurations
 
 HEADER = 4  # struct nfgenmsg
@@ -148,7 +148,7 @@ def test_the_verdict_of_an_element(verdict, code):
 def test_a_hundred_thousand_cgroups_fit():
     """The length of an attribute has 16 bits: encoding raises where it does not fit."""
     plan = Plan(Config(None, 300, tproxies=tuple(Tproxy(n, 1, i) for i, n in enumerate("abc", 1))))
-    outcomes = [plan.outcomes[DROP], plan.outcomes[Target("tproxy", "c")]]
+    outcomes = [plan.outcomes[DROP], plan.outcomes[Decision("tproxy", "c")]]
     many = {number << 32: outcomes[number % 2] for number in range(100_000)}
     parsed = messages(Change(table=build(plan, [1]), add=many))
     found = by_set(parsed, ADD)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgtproxy.config.model import DIRECT, DROP, Config, DnsHijack, FakePool, Target, Tproxy
-from cgtproxy.nft.plan import Outcome, Plan, Query, queries
+from cgtproxy.config.model import DIRECT, DROP, Config, Decision, DnsHijack, FakePool, Tproxy
+from cgtproxy.nft.plan import HijackRule, Outcome, Plan, queries
 from cgtproxy.nft.ruleset import build
 from config.documents import NAMES
 from unit.configurations import configurations, server_of
@@ -92,8 +92,8 @@ HIJACKING = Tproxy("h", 4, 4, dns_hijack=hijack())
 ACCEPT, DROPPED = Outcome("accept"), Outcome("drop")
 
 
-def redirected(name: str) -> Target:
-    return Target("tproxy", name)
+def redirected(name: str) -> Decision:
+    return Decision("tproxy", name)
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,10 @@ def test_the_map_tells_every_target_from_every_other(config):
 
 
 OUTSIDE4, OUTSIDE6 = IPv4Address("192.0.2.53"), IPv6Address("2001:db8::53")
-UDP4 = Query(4, "udp", LOCAL4, 5300, True)
-TCP4 = Query(4, "tcp", LOCAL4, 5300, True)
-UDP6 = Query(6, "udp", LOCAL6, 5300, True)
-TCP6 = Query(6, "tcp", LOCAL6, 5300, True)
+UDP4 = HijackRule(4, "udp", LOCAL4, 5300, True)
+TCP4 = HijackRule(4, "tcp", LOCAL4, 5300, True)
+UDP6 = HijackRule(6, "udp", LOCAL6, 5300, True)
+TCP6 = HijackRule(6, "tcp", LOCAL6, 5300, True)
 
 
 @pytest.mark.parametrize(
@@ -180,12 +180,15 @@ TCP6 = Query(6, "tcp", LOCAL6, 5300, True)
         ),
         (
             Tproxy("t", 1, 1, dns_hijack=hijack(loopback=False)),
-            [Query(4, "udp", LOCAL4, 5300, False)],
+            [HijackRule(4, "udp", LOCAL4, 5300, False)],
         ),
         (
             # What comes from a loopback address cannot leave for a server outside.
             Tproxy("t", 1, 1, dns_hijack=hijack(OUTSIDE4, OUTSIDE6)),
-            [Query(4, "udp", OUTSIDE4, 5300, False), Query(6, "udp", OUTSIDE6, 5300, False)],
+            [
+                HijackRule(4, "udp", OUTSIDE4, 5300, False),
+                HijackRule(6, "udp", OUTSIDE6, 5300, False),
+            ],
         ),
     ],
 )

@@ -111,7 +111,7 @@ def fate(config: Config, packet: Packet) -> Tproxy | str:
     bypassed = any(packet.destination in network for network in config.bypass) and not made_up
     if not (packet.open or packet.new):
         return "untouched" if bypassed else marked or "untouched"
-    target = packet.cgroup.target
+    target = packet.cgroup.decision
     tproxy = next((t for t in config.tproxies if t.name == target.tproxy), None)
     hijacked = tproxy and hijacks(tproxy, packet)
     if bypassed and not (hijacked and hijacked.loopback and packet.destination.is_loopback):
@@ -140,7 +140,7 @@ def zone(config: Config, packet: Packet) -> int:
     hijacking = [tproxy.name for tproxy in config.tproxies if queries(tproxy)]
     if packet.mark or (packet.protocol, packet.port) != ("udp", 53):
         return 0
-    target = packet.cgroup.target.tproxy
+    target = packet.cgroup.decision.tproxy
     return FIRST_ZONE + hijacking.index(target) if target in hijacking else 0
 
 

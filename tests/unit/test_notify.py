@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from cgtproxy.notify import Notifier
+from cgtproxy.runtime.notify import Notifier
 
 
 def datagram_socket() -> socket.socket:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from cgtproxy.config.model import SYSTEM, Config, Dns, DnsUpstream, Server, Tproxy, Upstream
-from cgtproxy.proxy.dns.packages import PackageMissingError, require_packages
+from cgtproxy.proxy.supervisor.packages import PackageMissingError, require_packages
 
 HTTPS = DnsUpstream("https", "192.0.2.53", 443, "/dns-query")
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgtproxy import policy
-from cgtproxy.config.model import DIRECT, DROP, Rule, Target
+from cgtproxy.config.model import DIRECT, DROP, Decision, Rule
 from cgtproxy.policy import Policy
 
-PROXY = Target("tproxy", "a")
+PROXY = Decision("tproxy", "a")
 PIECES = ["a", "b", "/", ".", ".*", "[ab]", "(a|b)", "^", "$", "a+"]
 PIECES += [r"\.service", r"\d", "(?i)A", "é"]
 PATTERNS = st.lists(st.sampled_from(PIECES), max_size=4).map("".join)
@@ -36,7 +36,7 @@ def test_the_first_match_wins(rules, path):
 def test_what_no_rule_matches_follows_its_parent(rules, path, inherited):
     index, target = Policy(rules).decide(path, inherited)
     assert index == naive(rules, path)
-    assert target == (inherited if index is None else rules[index].target)
+    assert target == (inherited if index is None else rules[index].decision)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgtproxy.config.model import Config, Tproxy
-from cgtproxy.netlink.wire import Message, attribute, parse_attributes, u32
 from cgtproxy.routing import model
 from cgtproxy.routing.model import Families, IpRule, Route, decode, encode, wanted
+from cgtproxy.runtime.netlink.wire import Message, attribute, parse_attributes, u32
 
 FAMILIES = st.sampled_from([AF_INET, AF_INET6])
 U32 = st.integers(1, 2**32 - 1)

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from cgtproxy.config.model import DIRECT, Target
+from cgtproxy.config.model import DIRECT, Decision
 
 # nft_socket's limit for `level`; what is deeper follows its ancestor at this level.
 DEEPEST_LEVEL = 255
 
 
 class Policy(Protocol):
-    def decide(self, path: bytes, inherited: Target) -> tuple[int | None, Target]: ...
+    def decide(self, path: bytes, inherited: Decision) -> tuple[int | None, Decision]: ...
 
 
 class Unit(NamedTuple):
@@ -35,13 +35,13 @@ class Cgroup:
     __slots__ = (
         "alive",
         "children",
+        "decision",
         "id",
         "level",
         "name",
         "parent",
         "path",
         "rule",
-        "target",
         "unit",
         "watch",
     )
@@ -54,7 +54,7 @@ class Cgroup:
         self.path = name if parent is None else parent.prefix + name
         self.children: dict[bytes, Cgroup] = {}
         self.rule: int | None = None
-        self.target = DIRECT
+        self.decision = DIRECT
         self.unit: Unit | None = None
         self.watch = -1
         self.alive = True
@@ -65,8 +65,8 @@ class Cgroup:
         return self.path if self.parent is None else self.path + b"/"
 
     @property
-    def inherited(self) -> Target:
-        return DIRECT if self.parent is None else self.parent.target
+    def inherited(self) -> Decision:
+        return DIRECT if self.parent is None else self.parent.decision
 
     @property
     def unit_above(self) -> Unit | None:
@@ -94,7 +94,7 @@ class Tree:
 
     def __init__(self, policy: Policy, root_id: int, root_level: int = 0) -> None:
         self._policy = policy
-        self.elements: dict[int, Target] = {}
+        self.elements: dict[int, Decision] = {}
         self.touched: dict[int, Cgroup] = {}
         self.decided: list[Cgroup] = []
         self._levels: Counter[int] = Counter()
@@ -151,19 +151,19 @@ class Tree:
 
     def _decide(self, cgroup: Cgroup) -> None:
         inherited = cgroup.inherited
-        cgroup.rule, cgroup.target = self._policy.decide(cgroup.path, inherited)
+        cgroup.rule, cgroup.decision = self._policy.decide(cgroup.path, inherited)
         self.decided.append(cgroup)
-        differs = cgroup.target != inherited and cgroup.level <= DEEPEST_LEVEL
-        self._set_element(cgroup, cgroup.target if differs else None)
+        differs = cgroup.decision != inherited and cgroup.level <= DEEPEST_LEVEL
+        self._set_element(cgroup, cgroup.decision if differs else None)
 
-    def _set_element(self, cgroup: Cgroup, target: Target | None) -> None:
+    def _set_element(self, cgroup: Cgroup, decision: Decision | None) -> None:
         old = self.elements.get(cgroup.id)
-        if old == target:
+        if old == decision:
             return
         self.touched[cgroup.id] = cgroup
-        if target is None:
+        if decision is None:
             del self.elements[cgroup.id]
             self._levels[cgroup.level] -= 1
         else:
             self._levels[cgroup.level] += old is None
-            self.elements[cgroup.id] = target
+            self.elements[cgroup.id] = decision

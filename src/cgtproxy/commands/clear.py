@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cgtproxy import lock
 from cgtproxy.errors import AlreadyRunningError
 from cgtproxy.nft.kernel import NfTables
 from cgtproxy.routing.kernel import Routing
+from cgtproxy.runtime import lock
 
 
 def clear() -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 
-from cgtproxy import logs
-from cgtproxy.apart import apart
 from cgtproxy.config.model import Config
-from cgtproxy.proxy.supervisor import Supervisor
+from cgtproxy.proxy.supervisor.supervisor import Supervisor
+from cgtproxy.runtime import logs
+from cgtproxy.runtime.fork import run_in_fork
 
 log = logging.getLogger("cgtproxy")
 
@@ -22,7 +22,7 @@ def proxy(config: str | None, level_name: str | None) -> int:
 
 def _load(config: str | None) -> Config:
     """YAML and regular expressions take 5 MB, of which the server needs nothing later."""
-    loaded, warnings = apart(lambda: _read(config))
+    loaded, warnings = run_in_fork(lambda: _read(config))
     for warning in warnings:
         log.warning("%s", warning)
     return loaded

@@ -41,7 +41,7 @@ def _members(tree: Tree, plan: Plan, *, nameable: bool) -> Members:
     for cgroup in sorted(tree.root.walk(), key=lambda each: each.path):
         if cgroup.id not in tree.elements:
             continue
-        outcome = plan.outcomes[cgroup.target]
+        outcome = plan.outcomes[cgroup.decision]
         key, named = _key(cgroup, nameable)
         for name, text in ((CGROUP_MAP, f"{key} : {outcome.verdict}"), (outcome.set_name, key)):
             if name:

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import cgtproxy
-from cgtproxy import logs
 from cgtproxy.commands.source import load
-from cgtproxy.daemon import Daemon
+from cgtproxy.daemon.daemon import Daemon
+from cgtproxy.runtime import logs
 
 
 def run(config: str | None, level_name: str | None, *, serve: bool) -> int:

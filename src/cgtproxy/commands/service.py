@@ -11,10 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cgtproxy import lock
 from cgtproxy.commands.clear import remove
 from cgtproxy.config.schema import json_schema
 from cgtproxy.errors import AlreadyRunningError, CgtproxyError, PermissionMissingError
+from cgtproxy.runtime import lock
 
 PACKAGE = Path(__file__).parents[1]
 NAMES = ("cgtproxy.service", "cgtproxy-proxy.service")

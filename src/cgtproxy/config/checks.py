@@ -77,7 +77,7 @@ def warn(root: Value, config: Config, report: Report) -> None:
         hint = "add it, or what the computer's own services tell each other is redirected too"
         report.add(bypass.place, wrong, hint)
 
-    used = {rule.target.tproxy for rule in config.rules}
+    used = {rule.decision.tproxy for rule in config.rules}
     for tproxy in config.tproxies:
         value = keys["tproxies"].data[tproxy.name]
         if tproxy.name not in used:

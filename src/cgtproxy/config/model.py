@@ -11,7 +11,7 @@ MonitorKind: TypeAlias = Literal["inotify", "dbus", "both"]
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
-class Target(NamedTuple):
+class Decision(NamedTuple):
     """Where traffic goes. `tproxy` is the TPROXY's name when `kind` is "tproxy"."""
 
     kind: Literal["direct", "drop", "tproxy"]
@@ -21,8 +21,8 @@ class Target(NamedTuple):
         return f"tproxy {self.tproxy}" if self.tproxy else self.kind
 
 
-DIRECT = Target("direct")
-DROP = Target("drop")
+DIRECT = Decision("direct")
+DROP = Decision("drop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class FakePool(NamedTuple):
     network6: IPv6Network = IPv6Network("fc00::/18")
 
 
-class Endpoint(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where a server listens."""
 
     ip: IPv4Address | IPv6Address
@@ -103,7 +103,7 @@ class Dns:
     `exclude_upstreams`, directly, for names that match one of the shell patterns `exclude`.
     """
 
-    listen: tuple[Endpoint, ...]
+    listen: tuple[ListenAddress, ...]
     upstreams: tuple[DnsUpstream, ...] = (SYSTEM,)
     through: Literal["upstream", "direct"] = "upstream"
     exclude: tuple[str, ...] = ()
@@ -159,7 +159,7 @@ class Rule:
     """`match` is an RE2 pattern, searched in a cgroup's path; `line` is where the file has it."""
 
     match: str
-    target: Target
+    decision: Decision
     line: int = 0
 
 
@@ -180,6 +180,17 @@ class Config:
     def served(self) -> bool:
         """Whether the built-in server has anything to do."""
         return any(tproxy.server for tproxy in self.tproxies)
+
+    @property
+    def remote_upstreams(self) -> tuple[Upstream, ...]:
+        """The different upstreams that have a host."""
+        servers = [tproxy.server for tproxy in self.tproxies if tproxy.server]
+        return tuple(dict.fromkeys(u for server in servers for u in server.upstreams if u.host))
+
+    @property
+    def dns_servers(self) -> dict[str, Dns]:
+        """The DNS servers, by the name of their TPROXY."""
+        return {t.name: t.server.dns for t in self.tproxies if t.server and t.server.dns}
 
     @property
     def pools(self) -> tuple[FakePool, ...]:

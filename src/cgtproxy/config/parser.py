@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from cgtproxy.config.checks import check_references, warn
-from cgtproxy.config.dns.meaning import dns_of, hijack_of
+from cgtproxy.config.dns.build import dns_of, hijack_of
 from cgtproxy.config.faults import Fault, Place, Report
 from cgtproxy.config.keys import FILE
 from cgtproxy.config.model import (
     DIRECT,
     DROP,
     Config,
+    Decision,
     Rule,
     Server,
-    Target,
     Tproxy,
     Workers,
 )
@@ -64,7 +64,7 @@ def _config(root: Value) -> Config:
         monitor=data["monitor"],
         bypass=tuple(data.get("bypass", ())),
         tproxies=tuple(_tproxy(name, keys) for name, keys in data.get("tproxies", {}).items()),
-        rules=tuple(Rule(_plain(r)["match"], _target(_plain(r)), r.place.line) for r in rules),
+        rules=tuple(Rule(_plain(r)["match"], _decision(_plain(r)), r.place.line) for r in rules),
         workers=_workers(data["workers"]) if "workers" in data else None,
     )
 
@@ -96,9 +96,9 @@ def _server(keys: dict[str, Any]) -> Server:
     )
 
 
-def _target(keys: dict[str, Any]) -> Target:
+def _decision(keys: dict[str, Any]) -> Decision:
     if keys.get("tproxy"):
-        return Target("tproxy", keys["tproxy"])
+        return Decision("tproxy", keys["tproxy"])
     return DROP if keys["drop"] else DIRECT
 
 

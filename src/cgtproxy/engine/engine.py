@@ -20,14 +20,14 @@ from cgtproxy.engine.backoff import Backoff
 from cgtproxy.engine.flood import gathering
 from cgtproxy.engine.goal import Goal
 from cgtproxy.errors import CgtproxyError
-from cgtproxy.loop import Loop
-from cgtproxy.netlink.socket import NetlinkError
 from cgtproxy.nft.kernel import NfTables
 from cgtproxy.nft.kernel import watch as watch_table
 from cgtproxy.nft.model import TABLE
 from cgtproxy.nft.state import State, apply, diff
 from cgtproxy.routing.kernel import Routing, families
 from cgtproxy.routing.kernel import watch as watch_routing
+from cgtproxy.runtime.event_loop import EventLoop
+from cgtproxy.runtime.netlink.socket import NetlinkError
 
 Doubt = Literal["cgroups", "table", "routing"]
 
@@ -41,7 +41,7 @@ log = logging.getLogger("cgtproxy")
 class Engine:
     """Owns the kernel state from start() to stop(); `on_status` gets a line when it changes."""
 
-    def __init__(self, config: Config, loop: Loop, on_status: Callable[[str], None]) -> None:
+    def __init__(self, config: Config, loop: EventLoop, on_status: Callable[[str], None]) -> None:
         self._loop = loop
         self._on_status = on_status
         self._goal = Goal(config)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from cgtproxy.cgroup.tree import Cgroup, Tree
 from cgtproxy.config.model import Rule
-from cgtproxy.logs import fields
 from cgtproxy.nft.state import Change
+from cgtproxy.runtime.logs import fields
 
 MOST_LINES = 10  # a transaction that changes more is summed up
 MANY = 10_000  # cgroups, more than a machine in normal use has
@@ -38,8 +38,8 @@ def changed(change: Change, touched: Mapping[int, Cgroup], rules: Sequence[Rule]
             how = "follows its parent now" if cgroup.alive else "gone"
             log.info("%s: %s", path, how, extra=fields(CGROUP=path))
         return
-    counts = Counter(str(cgroup.target) for cgroup in added)
-    parts = [f"{count} {target}" for target, count in counts.most_common()]
+    counts = Counter(str(cgroup.decision) for cgroup in added)
+    parts = [f"{count} {decision}" for decision, count in counts.most_common()]
     if gone:
         parts.append(f"{len(gone)} gone")
     log.info("%d cgroups: %s", len(added) + len(gone), ", ".join(parts))
@@ -49,7 +49,7 @@ def _line(level: int, cgroup: Cgroup, rules: Sequence[Rule]) -> None:
     if not log.isEnabledFor(level):
         return
     path = os.fsdecode(cgroup.path)
-    values: dict[str, object] = {"CGROUP": path, "CGROUP_ID": cgroup.id, "TARGET": cgroup.target}
+    values: dict[str, object] = {"CGROUP": path, "CGROUP_ID": cgroup.id, "TARGET": cgroup.decision}
     if unit := cgroup.unit_above:
         values |= {"UNIT": unit.name, "UNIT_STATE": unit.state}
     if cgroup.rule is None:
@@ -59,7 +59,7 @@ def _line(level: int, cgroup: Cgroup, rules: Sequence[Rule]) -> None:
         where = f", line {rule.line}" if rule.line else ""
         why = f"rules[{cgroup.rule}]{where}"
         values |= {"RULE": cgroup.rule, "RULE_MATCH": rule.match}
-    log.log(level, "%s: %s (%s)", path, cgroup.target, why, extra=fields(**values))
+    log.log(level, "%s: %s (%s)", path, cgroup.decision, why, extra=fields(**values))
 
 
 class Crowd:

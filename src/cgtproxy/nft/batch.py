@@ -6,7 +6,11 @@ import struct
 from collections.abc import Iterable
 from functools import cache
 
-from cgtproxy.netlink.wire import (
+from cgtproxy.nft import wire
+from cgtproxy.nft.decision import CGROUP_MAP
+from cgtproxy.nft.model import TABLE, Chain, Element, Set, Table
+from cgtproxy.nft.state import Change, Elements
+from cgtproxy.runtime.netlink.wire import (
     NLM_F_ACK,
     NLM_F_APPEND,
     NLM_F_CREATE,
@@ -16,10 +20,6 @@ from cgtproxy.netlink.wire import (
     nested,
     string,
 )
-from cgtproxy.nft import wire
-from cgtproxy.nft.decision import CGROUP_MAP
-from cgtproxy.nft.model import TABLE, Chain, Element, Set, Table
-from cgtproxy.nft.state import Change, Elements
 
 HOOKS = {"prerouting": 0, "output": 3, "postrouting": 4}  # NF_INET_*
 NF_ACCEPT = 1

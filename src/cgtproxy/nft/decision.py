@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cgtproxy.config.model import Target
+from cgtproxy.config.model import Decision
 from cgtproxy.nft import statements as nft
 from cgtproxy.nft.model import Chain, Rule
 from cgtproxy.nft.plan import Outcome, Plan
@@ -22,7 +22,7 @@ ROOT_LEVEL = 0
 def decision(
     plan: Plan,
     levels: Sequence[int],
-    acts: Mapping[Target, Rule],
+    acts: Mapping[Decision, Rule],
     *,
     prefix: str = "",
     undecided: Rule = (),

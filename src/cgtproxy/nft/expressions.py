@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cgtproxy.netlink.wire import attribute, be32, nested, string, u8
 from cgtproxy.nft import wire
+from cgtproxy.runtime.netlink.wire import attribute, be32, nested, string, u8
 
 REGISTER = 1
 VERDICT_REGISTER = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cgtproxy.config.model import Target
+from cgtproxy.config.model import Decision
 from cgtproxy.nft import statements as nft
 from cgtproxy.nft.decision import decision
 from cgtproxy.nft.model import PRIORITY_RAW, Chain, Hook, Rule
@@ -59,7 +59,7 @@ def _zones(plan: Plan, levels: Sequence[int]) -> list[Chain]:
     by the same port for the same: who answered that one would answer this one. Not so with TCP,
     where a new connection begins with a SYN."""
     acts = {
-        Target("tproxy", tproxy.name): (nft.set_ct_original_zone(number), nft.ACCEPT)
+        Decision("tproxy", tproxy.name): (nft.set_ct_original_zone(number), nft.ACCEPT)
         for number, tproxy in enumerate(plan.hijacking, FIRST_ZONE)
     }
     return decision(plan, levels, acts, prefix="zone-")

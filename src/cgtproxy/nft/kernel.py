@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from cgtproxy.errors import AlreadyRunningError, CgtproxyError
-from cgtproxy.netlink.socket import NetlinkError, NetlinkSocket, Watch
-from cgtproxy.netlink.wire import Message, parse_attributes
 from cgtproxy.nft import wire
 from cgtproxy.nft.batch import TABLE_NAME, Batch, batch, removal
 from cgtproxy.nft.model import TABLE
 from cgtproxy.nft.state import Change
+from cgtproxy.runtime.netlink.socket import NetlinkError, NetlinkSocket, Watch
+from cgtproxy.runtime.netlink.wire import Message, parse_attributes
 
 NETLINK_NETFILTER = 12
 NFNLGRP_NFTABLES = 7

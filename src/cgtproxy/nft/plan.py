@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, collapse_addresses
 from typing import Any, cast
 
-from cgtproxy.config.model import DIRECT, DROP, Config, Network, Target, Tproxy
+from cgtproxy.config.model import DIRECT, DROP, Config, Decision, Network, Tproxy
 from cgtproxy.nft.statements import Protocol
 
 DNS_PORT = 53
@@ -17,7 +17,7 @@ LONGEST_NAME = 100  # the kernel's limit, NFT_NAME_MAXLEN, is 256 bytes with our
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class HijackRule:
     """DNS queries of this kind go to `server` instead; with `loopback`, also those to loopback."""
 
     version: int
@@ -36,7 +36,7 @@ class Outcome:
     set_name: str = ""
 
 
-def queries(tproxy: Tproxy) -> list[Query]:
+def queries(tproxy: Tproxy) -> list[HijackRule]:
     """The queries that are hijacked: of the traffic that this TPROXY would get."""
     hijack = tproxy.dns_hijack
     if hijack is None:
@@ -47,7 +47,9 @@ def queries(tproxy: Tproxy) -> list[Query]:
         protocols.append("tcp")
     return [
         # A packet with a loopback source cannot leave the host, wherever NAT sends it.
-        Query(server.version, protocol, server, hijack.port, hijack.loopback and server.is_loopback)
+        HijackRule(
+            server.version, protocol, server, hijack.port, hijack.loopback and server.is_loopback
+        )
         for server in servers
         if server is not None
         for protocol in protocols
@@ -84,10 +86,10 @@ class Plan:
         direct = any(t.no_udp or (t.no_ipv6 and version == 6) for t in tproxies)
         return direct and bool(self.pools[version])
 
-    def _outcomes(self) -> dict[Target, Outcome]:
+    def _outcomes(self) -> dict[Decision, Outcome]:
         outcomes = {DIRECT: Outcome("accept"), DROP: Outcome("drop")}
         chains = {
-            Target("tproxy", t.name): f"mark-{self.names[t.name]}" for t in self.config.tproxies
+            Decision("tproxy", t.name): f"mark-{self.names[t.name]}" for t in self.config.tproxies
         }
         if self.hijacking:
             # The map is asked about all queries, also those that are not for it to drop.

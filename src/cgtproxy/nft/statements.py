@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
 
-from cgtproxy.netlink.wire import be32, nested, u8
 from cgtproxy.nft import expressions as nf
 from cgtproxy.nft import wire
+from cgtproxy.runtime.netlink.wire import be32, nested, u8
 
 Protocol = Literal["tcp", "udp", "icmp", "ipv6-icmp"]
 PROTOCOLS: dict[str, int] = {"tcp": 6, "udp": 17, "icmp": 1, "ipv6-icmp": 58}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from cgtproxy.netlink.wire import attribute, be32, message, nested, string
+from cgtproxy.runtime.netlink.wire import attribute, be32, message, nested, string
 
 NFPROTO_INET = 1
 

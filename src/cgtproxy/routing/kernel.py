@@ -10,8 +10,10 @@ from pathlib import Path
 from socket import AF_INET, AF_INET6, AF_UNIX, SOCK_DGRAM, socket
 
 from cgtproxy.errors import CgtproxyError
-from cgtproxy.netlink.socket import NetlinkError, NetlinkSocket, Watch
-from cgtproxy.netlink.wire import (
+from cgtproxy.routing import model
+from cgtproxy.routing.model import Entry, Families, IpRule, Route
+from cgtproxy.runtime.netlink.socket import NetlinkError, NetlinkSocket, Watch
+from cgtproxy.runtime.netlink.wire import (
     NLM_F_ACK,
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -20,8 +22,6 @@ from cgtproxy.netlink.wire import (
     Message,
     message,
 )
-from cgtproxy.routing import model
-from cgtproxy.routing.model import Entry, Families, IpRule, Route
 
 NETLINK_ROUTE = 0
 RTNLGRP_LINK = 1

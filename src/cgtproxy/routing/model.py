@@ -12,7 +12,7 @@ from socket import AF_INET, AF_INET6
 from typing import NamedTuple, TypeAlias
 
 from cgtproxy.config.model import Config
-from cgtproxy.netlink.wire import Message, parse_attributes, u8, u32
+from cgtproxy.runtime.netlink.wire import Message, parse_attributes, u8, u32
 
 # Marks rules and routes as ours (linux/rtnetlink.h: numbers above 4 are the users').
 PROTOCOL = 107

@@ -1,12 +1,12 @@
 """Thousands of flows at once, and the server that they talk to.
 
     crowd.py serve PORT
-    crowd.py run PROTOCOL PORT PATIENCE COUNT ADDRESS...
+    crowd.py run PROTOCOL PORT TIMEOUT COUNT ADDRESS...
 
 `serve` sends back whatever comes, over TCP and UDP, from the address at which it came. `run` has
 COUNT sockets of PROTOCOL (tcp or udp), connected to the addresses in turn. For each line that it
 reads, each of them sends a message of its own and waits for just that to come back; then it
-prints how many of them got it, and why the others did not in PATIENCE seconds. It closes them all
+prints how many of them got it, and why the others did not in TIMEOUT seconds. It closes them all
 at the end of its input.
 """
 

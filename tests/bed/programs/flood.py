@@ -13,8 +13,8 @@ import sys
 from jeepney import DBusAddress, new_method_call
 from jeepney.low_level import Message
 
-from cgtproxy.dbus import wire
-from cgtproxy.dbus.stream import Stream, greeting
+from cgtproxy.runtime.dbus import wire
+from cgtproxy.runtime.dbus.stream import Stream, greeting
 
 MANAGER = DBusAddress(
     "/org/freedesktop/systemd1", "org.freedesktop.systemd1", "org.freedesktop.systemd1.Manager"

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 
 from cgtproxy.cli import main
-from cgtproxy.proxy import keepalive
-from cgtproxy.proxy.relay import tcp
+from cgtproxy.proxy.io import keepalive
+from cgtproxy.proxy.worker.tcp import relay as tcp
 
 if __name__ == "__main__":
     keepalive.OPTIONS = dict.fromkeys(keepalive.OPTIONS, 1)

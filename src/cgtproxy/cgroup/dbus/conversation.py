@@ -29,9 +29,9 @@ from cgtproxy.cgroup.dbus.names import (
     unit_path,
 )
 from cgtproxy.cgroup.tree import Unit
-from cgtproxy.dbus import wire
-from cgtproxy.dbus.stream import Stream, greeting
 from cgtproxy.errors import CgtproxyError
+from cgtproxy.runtime.dbus import wire
+from cgtproxy.runtime.dbus.stream import Stream, greeting
 
 MOST_ASKED = 32  # questions in flight: PID 1's time is not ours to take
 # More at once are a mistake, or an attack on our memory.

@@ -6,7 +6,7 @@ import logging
 import os
 
 from cgtproxy.cgroup.tree import Cgroup, Unit
-from cgtproxy.logs import fields
+from cgtproxy.runtime.logs import fields
 
 log = logging.getLogger(__name__)
 

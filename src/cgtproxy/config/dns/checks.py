@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from cgtproxy.config.dns.meaning import first_of_each_family
+from cgtproxy.config.dns.build import first_of_each_family
 from cgtproxy.config.faults import Place, Report
-from cgtproxy.config.model import Endpoint, FakePool
+from cgtproxy.config.model import FakePool, ListenAddress
 from cgtproxy.config.scalars import Value
 
 
 def check_dns(tproxies: Mapping[str, Value], report: Report) -> None:
     """Values at fault are passed over."""
-    listeners: list[tuple[Endpoint, Place]] = []
+    listeners: list[tuple[ListenAddress, Place]] = []
     pools: list[tuple[FakePool, Place]] = []
     for tproxy in tproxies.values():
         if (dns := tproxy.data.get("dns")) is None:
@@ -50,7 +50,7 @@ def _check_ports(tproxy: Value, dns: Value, report: Report) -> None:
 def _check_listeners(
     dns: Value,
     tproxies: Mapping[str, Value],
-    seen: list[tuple[Endpoint, Place]],
+    seen: list[tuple[ListenAddress, Place]],
     report: Report,
 ) -> None:
     for endpoint, place in items(dns.data.get("listen")):
@@ -67,7 +67,7 @@ def _check_listeners(
                 report.add(place, wrong, "must have another port")
 
 
-def _same(one: Endpoint, other: Endpoint) -> bool:
+def _same(one: ListenAddress, other: ListenAddress) -> bool:
     """Whether queries for one may arrive at the other: a wildcard has every address."""
     if one.port != other.port or one.ip.version != other.ip.version:
         return False
@@ -96,7 +96,9 @@ def _check_pool(dns: Value, seen: list[tuple[FakePool, Place]], report: Report) 
     seen.append((pool, dns.place))
 
 
-def _check_loop(tproxy: Value, listeners: list[tuple[Endpoint, Place]], report: Report) -> None:
+def _check_loop(
+    tproxy: Value, listeners: list[tuple[ListenAddress, Place]], report: Report
+) -> None:
     """A query must not come back to the server that passes it on, nor to its neighbours."""
     keys = tproxy.data["dns"].data if "dns" in tproxy.data else {}
     for key in ("upstream", "exclude-upstream"):

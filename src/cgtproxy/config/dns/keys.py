@@ -5,11 +5,14 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from cgtproxy.config.dns.scalars import DnsUrl, Listener, NamePattern, Pool
-from cgtproxy.config.model import SYSTEM, Endpoint, FakePool
+from cgtproxy.config.model import SYSTEM, FakePool, ListenAddress
 from cgtproxy.config.scalars import Address, Choice, Flag, Whole
 from cgtproxy.config.tables import Key, List, OneOrMore, Table
 
-DEFAULT_LISTEN = Endpoint(IPv4Address("127.0.0.1"), 1053), Endpoint(IPv6Address("::1"), 1053)
+DEFAULT_LISTEN = (
+    ListenAddress(IPv4Address("127.0.0.1"), 1053),
+    ListenAddress(IPv6Address("::1"), 1053),
+)
 # STUN is not among them: its servers' own addresses are in none of its answers, and a look-up of
 # them by the network's DNS would tell it of every call.
 DEFAULT_EXCLUDE = (

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from cgtproxy.config.dns.url import parse_dns_upstream
-from cgtproxy.config.model import DnsUpstream, Endpoint
+from cgtproxy.config.model import DnsUpstream, ListenAddress
 from cgtproxy.config.scalars import Scalar, unscoped
 
 _LISTENER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})")
@@ -45,7 +45,7 @@ class DnsUrl(Scalar):
 class Listener(Scalar):
     must = "ADDRESS:PORT, or [ADDRESS]:PORT for IPv6, without a scope"
 
-    def convert(self, text: str) -> Endpoint:
+    def convert(self, text: str) -> ListenAddress:
         found = _LISTENER.fullmatch(text)
         try:
             if not found or not 1 <= int(found[3]) <= 65535:
@@ -55,7 +55,7 @@ class Listener(Scalar):
             raise ValueError("is not an address with a port") from None
         if (address.version == 6) != bool(found[1]):
             raise ValueError("has brackets around what is not IPv6")
-        return Endpoint(address, int(found[3]))
+        return ListenAddress(address, int(found[3]))
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "pattern": f"^{_LISTENER.pattern}$"}

@@ -12,10 +12,10 @@ import socket
 import ssl
 from typing import Protocol
 
-from cgtproxy.proxy.addresses import numeric
-from cgtproxy.proxy.dns.dial import PATIENCE, DialError, Resolve, Route, for_asyncio, reason
+from cgtproxy.proxy.dns.dial import TIMEOUT, DialError, Resolve, Route, for_asyncio, reason
+from cgtproxy.proxy.io.addresses import numeric
+from cgtproxy.proxy.io.sockets import outgoing_datagrams
 from cgtproxy.proxy.protocols.dns import TC
-from cgtproxy.proxy.sockets import outgoing_datagrams
 
 _RESEND = (1.0, 2.0)  # seconds to wait for an answer, each time that the question is sent
 _IDLE = 60.0  # seconds until a connection is closed that nobody uses
@@ -121,7 +121,7 @@ class StreamClient:
         reader, writer = await self._route.open(self._host, self._port)
         if self._context:
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TIMEOUT):
                     await writer.start_tls(self._context, server_hostname=self._host)
             except BaseException:
                 writer.transport.abort()
@@ -150,7 +150,7 @@ class _Connection:
         answers = self._answers
         try:
             self._writer.write(len(sent).to_bytes(2, "big") + sent)
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 return query[:2] + (await future)[2:]
         except TimeoutError as error:
             if self._answers == answers:  # nothing comes any more: perhaps the way is dead

@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from cgtproxy.config.model import Upstream
-from cgtproxy.proxy.addresses import numeric
-from cgtproxy.proxy.dialer import connect_handshake
+from cgtproxy.proxy.io.addresses import SocketAddress, numeric
+from cgtproxy.proxy.io.sockets import Socket, outgoing
+from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.protocols.handshake import Handshake, HandshakeError, RefusedError
-from cgtproxy.proxy.protocols.socks5 import Endpoint
-from cgtproxy.proxy.sockets import Socket, outgoing
-from cgtproxy.proxy.throttle import Throttle
-from cgtproxy.proxy.tls import client_context
-from cgtproxy.proxy.upstream import Choice, Target
+from cgtproxy.proxy.protocols.socks5 import HostPort
+from cgtproxy.proxy.upstreams.dialer import connect_handshake
+from cgtproxy.proxy.upstreams.selection import UpstreamSelector
+from cgtproxy.proxy.upstreams.tls import client_context
 
-PATIENCE = 3.0  # seconds for one address, or one upstream with its handshake
+TIMEOUT = 3.0  # seconds for one address, or one upstream with its handshake
 _READ = 4096
 
 Stream: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -46,8 +46,8 @@ class DirectRoute:
         failure = f"the name {host} is not found"
         for address in await self._resolve(host):
             try:
-                async with asyncio.timeout(PATIENCE):
-                    return await _connect(Target(*numeric(address, port)), self._mark)
+                async with asyncio.timeout(TIMEOUT):
+                    return await _connect(numeric(address, port), self._mark)
             except OSError as error:  # TimeoutError is one
                 failure = reason(error)
         raise DialError(failure)
@@ -58,13 +58,13 @@ class ProxyRoute:
 
     def __init__(
         self,
-        choice: Choice,
-        targets: Mapping[Upstream, Sequence[Target]],
+        selector: UpstreamSelector,
+        targets: Mapping[Upstream, Sequence[SocketAddress]],
         mark: int,
         direct: DirectRoute,
         throttle: Throttle,
     ) -> None:
-        self._choice = choice
+        self._selector = selector
         self._targets = targets
         self._mark = mark
         self._direct = direct
@@ -73,28 +73,28 @@ class ProxyRoute:
 
     async def open(self, host: str, port: int) -> Stream:
         failure = "no upstream takes it"
-        for upstream in self._choice.candidates():
+        for upstream in self._selector.candidates():
             if upstream.scheme == "direct":
                 return await self._direct.open(host, port)
             if upstream.scheme == "drop":
                 break
             try:
-                return await self._open_by(upstream, Endpoint(host.partition("%")[0], port))
+                return await self._open_by(upstream, HostPort(host.partition("%")[0], port))
             except RefusedError as error:
                 raise DialError(f"{upstream}: {error}") from error
             except (OSError, EOFError, HandshakeError) as error:
                 failure = f"{upstream}: {reason(error)}"
-                self._choice.failed(upstream)
+                self._selector.failed(upstream)
                 self._throttle.warning(f"{upstream} failed", reason(error))
         raise DialError(failure)
 
-    async def _open_by(self, upstream: Upstream, endpoint: Endpoint) -> Stream:
+    async def _open_by(self, upstream: Upstream, endpoint: HostPort) -> Stream:
         """By the first of its addresses that can be connected to; the last failure counts."""
         failure: Exception = HandshakeError(f"the name {upstream.host} is not found")
         for target in self._targets[upstream]:
             handshake = connect_handshake(upstream, endpoint)
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TIMEOUT):
                     return await self._hand_over(upstream, handshake, target)
             except (OSError, EOFError, HandshakeError) as error:
                 if handshake.asked:  # which may be the DNS server's fault
@@ -102,7 +102,9 @@ class ProxyRoute:
                 failure = error
         raise failure
 
-    async def _hand_over(self, upstream: Upstream, handshake: Handshake, target: Target) -> Stream:
+    async def _hand_over(
+        self, upstream: Upstream, handshake: Handshake, target: SocketAddress
+    ) -> Stream:
         reader, writer = await _connect(target, self._mark)
         try:
             if context := self._contexts.get(upstream):
@@ -119,7 +121,7 @@ def for_asyncio(sock: Socket) -> socket.socket:
     return socket.socket(sock.family, sock.type, sock.proto, sock.detach())
 
 
-async def _connect(target: Target, mark: int) -> Stream:
+async def _connect(target: SocketAddress, mark: int) -> Stream:
     sock = for_asyncio(outgoing(target.family, mark))
     try:
         await asyncio.get_running_loop().sock_connect(sock, target.address)

@@ -9,9 +9,9 @@ from typing import Any
 import httpcore
 
 from cgtproxy.proxy.dns.clients import LARGEST, AskError, is_answer
-from cgtproxy.proxy.dns.dial import PATIENCE, DialError, Route, reason
+from cgtproxy.proxy.dns.dial import TIMEOUT, DialError, Route, reason
 
-_TIMEOUTS = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), PATIENCE)}
+_TIMEOUTS = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT)}
 _HEADERS = [("Content-Type", "application/dns-message"), ("Accept", "application/dns-message")]
 _BROKEN = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
 _FAILURES = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)

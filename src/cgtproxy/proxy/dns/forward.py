@@ -10,15 +10,15 @@ from cgtproxy.config.model import Dns, DnsUpstream
 from cgtproxy.proxy.dns.answers import Forward
 from cgtproxy.proxy.dns.clients import AskError, Client, StreamClient, UdpClient
 from cgtproxy.proxy.dns.dial import DirectRoute, Route
-from cgtproxy.proxy.dns.ranked import Ranked
-from cgtproxy.proxy.dns.shares import Shares
+from cgtproxy.proxy.dns.failover_client import FailoverClient
+from cgtproxy.proxy.dns.fair_limiter import FairLimiter
 from cgtproxy.proxy.dns.system import System
+from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.protocols.dns import HEADER
-from cgtproxy.proxy.throttle import Throttle
-from cgtproxy.proxy.tls import client_context
+from cgtproxy.proxy.upstreams.tls import client_context
 
 MOST = 1000  # questions that wait for their answers
-_PATIENCE = 8.0  # seconds, for all upstreams together
+_TIMEOUT = 8.0  # seconds, for all upstreams together
 
 _Question: TypeAlias = tuple[object, ...]
 
@@ -30,14 +30,14 @@ class Forwarder:
         to_client = partial(_client, system=system, mark=mark)
         self._throttle = throttle
         self._upstreams = {
-            excluded: Ranked({str(u): to_client(u, way) for u in upstreams}, throttle)
+            excluded: FailoverClient({str(u): to_client(u, way) for u in upstreams}, throttle)
             for excluded, upstreams, way in (
                 (False, dns.upstreams, route),
                 (True, dns.exclude_upstreams, system.direct),
             )
         }
         self._asking: dict[_Question, asyncio.Task[bytes]] = {}
-        self._waiting = Shares(MOST)
+        self._waiting = FairLimiter(MOST)
 
     async def answer(self, forward: Forward, client: str, *, udp: bool) -> bytes:
         """What the client gets; SERVFAIL if there is no answer."""
@@ -53,7 +53,7 @@ class Forwarder:
         except AskError:  # has been told of
             return forward.failure()
         except TimeoutError:
-            self._throttle.warning("no DNS upstream answers", f"in {_PATIENCE:g} seconds")
+            self._throttle.warning("no DNS upstream answers", f"in {_TIMEOUT:g} seconds")
             return forward.failure()
         return forward.fit(_with_question(answer, forward), udp=udp)
 
@@ -68,7 +68,7 @@ class Forwarder:
         return asking
 
     async def _ask_upstreams(self, forward: Forward) -> bytes:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT):
             return await self._upstreams[forward.excluded].ask(forward.data)
 
 

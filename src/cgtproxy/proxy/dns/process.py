@@ -15,14 +15,15 @@ from cgtproxy.proxy.dns.answers import Answers
 from cgtproxy.proxy.dns.batches import Batches
 from cgtproxy.proxy.dns.dial import ProxyRoute, Route, for_asyncio
 from cgtproxy.proxy.dns.forward import Forwarder
-from cgtproxy.proxy.dns.inlets import DnsInlets
 from cgtproxy.proxy.dns.service import Service
+from cgtproxy.proxy.dns.sockets import DnsListenSockets
 from cgtproxy.proxy.dns.system import System
 from cgtproxy.proxy.fakeip.pool import Pool
 from cgtproxy.proxy.fakeip.slots import Slots
 from cgtproxy.proxy.fakeip.store import Store, state_directory
-from cgtproxy.proxy.throttle import Throttle
-from cgtproxy.proxy.upstream import Choice, Health, Target
+from cgtproxy.proxy.io.addresses import SocketAddress
+from cgtproxy.proxy.io.throttle import Throttle
+from cgtproxy.proxy.upstreams.selection import Health, UpstreamSelector
 
 _LAST_ANSWERS = 0.5  # seconds to wait for them at the end
 
@@ -30,18 +31,18 @@ log = logging.getLogger("cgtproxy")
 
 
 class Resolver:
-    """`inlets` are those of each TPROXY that has a DNS server, by name; `slots` has all pools."""
+    """`sockets` are those of each TPROXY that has a DNS server, by name; `slots` has all pools."""
 
     def __init__(
         self,
         config: Config,
-        inlets: Mapping[str, DnsInlets],
+        sockets: Mapping[str, DnsListenSockets],
         slots: Sequence[Slots],
-        targets: Mapping[Upstream, Sequence[Target]],
+        targets: Mapping[Upstream, Sequence[SocketAddress]],
         health: Health,
     ) -> None:
         self._config = config
-        self._inlets = inlets
+        self._listen_sockets = sockets
         self._slots = slots
         self._targets = targets
         self._health = health
@@ -82,7 +83,7 @@ class Resolver:
         services = [
             service
             for tproxy in self._config.tproxies
-            if tproxy.name in self._inlets
+            if tproxy.name in self._listen_sockets
             for service in await self._serve_tproxy(tproxy, pools)
         ]
         await stop.wait()
@@ -97,30 +98,32 @@ class Resolver:
     ) -> Sequence[Service]:
         assert tproxy.server
         assert tproxy.server.dns
-        dns, inlets = tproxy.server.dns, self._inlets[tproxy.name]
+        dns, sockets = tproxy.server.dns, self._listen_sockets[tproxy.name]
         mark = self._config.limits.mark
         forwarder = Forwarder(dns, self._route(tproxy.server), self._system, mark, self._throttle)
         names = pools[dns.pool] if dns.pool else None
         answers = Answers(dns, names, ipv6=not tproxy.no_ipv6)
         service = Service(answers, forwarder, self._batches, self._throttle)
-        for sock in inlets.datagrams:
+        for sock in sockets.datagrams:
             service.serve_datagrams(for_asyncio(sock))
-        for sock in inlets.streams:
+        for sock in sockets.streams:
             await service.serve_streams(for_asyncio(sock))
         # Our workers ask for what they cannot send on by name: real addresses.
         real = Service(Answers(dns, None, ipv6=True), forwarder, self._batches, self._throttle)
-        real.serve_workers(for_asyncio(inlets.workers))
+        real.serve_workers(for_asyncio(sockets.workers))
         return service, real
 
     def _route(self, server: Server) -> Route:
-        choice = Choice(server, self._health)
+        selector = UpstreamSelector(server, self._health)
         direct = self._system.direct
         assert server.dns
-        if server.dns.through == "direct" or (choice.always and choice.always.scheme == "direct"):
+        if server.dns.through == "direct" or (
+            selector.always and selector.always.scheme == "direct"
+        ):
             return direct
         mark = self._config.limits.mark
         targets = {upstream: self._targets.get(upstream, ()) for upstream in server.upstreams}
-        return ProxyRoute(choice, targets, mark, direct, self._throttle)
+        return ProxyRoute(selector, targets, mark, direct, self._throttle)
 
     def _tell_full(self, pool: Pool) -> None:
         network = pool.ranges.pool.network

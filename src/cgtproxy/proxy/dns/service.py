@@ -10,9 +10,9 @@ from typing import Any
 
 from cgtproxy.proxy.dns.answers import Answers, Forward
 from cgtproxy.proxy.dns.batches import BATCH, SIZE, Batches, Envelope
+from cgtproxy.proxy.dns.fair_limiter import FairLimiter
 from cgtproxy.proxy.dns.forward import Forwarder
-from cgtproxy.proxy.dns.shares import Shares
-from cgtproxy.proxy.throttle import Throttle
+from cgtproxy.proxy.io.throttle import Throttle
 
 MOST_CONNECTIONS = 500
 _WORKERS = "our workers"  # as one client: each of them asks for all of its clients
@@ -36,7 +36,7 @@ class Service:
         self._loop = asyncio.get_running_loop()
         self._sources: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connections = Shares(MOST_CONNECTIONS)
+        self._connections = FairLimiter(MOST_CONNECTIONS)
 
     def serve_datagrams(self, sock: socket.socket) -> None:
         self._sources.append(sock)

@@ -10,7 +10,8 @@ from ipaddress import ip_address
 
 from cgtproxy.proxy.dns.clients import AskError, StreamClient, UdpClient
 from cgtproxy.proxy.dns.dial import DirectRoute
-from cgtproxy.proxy.dns.ranked import Ranked
+from cgtproxy.proxy.dns.failover_client import FailoverClient
+from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.names import system
 from cgtproxy.proxy.names.stub import is_address
 from cgtproxy.proxy.protocols.dns import (
@@ -23,7 +24,6 @@ from cgtproxy.proxy.protocols.dns import (
     write_name,
 )
 from cgtproxy.proxy.protocols.dns_server import address_of_pointer, parse_query, record, reply
-from cgtproxy.proxy.throttle import Throttle
 
 _PORT = 53
 _TTL = 60  # seconds, of what the hosts file says
@@ -43,7 +43,7 @@ class System:
         self._mark = mark
         self._throttle = throttle
         self._servers: list[str] = []
-        self._ranked = Ranked({}, throttle)
+        self._ranked = FailoverClient({}, throttle)
         self._known: dict[str, tuple[float, list[str]]] = {}  # until when, by name
 
     async def ask(self, query: bytes) -> bytes:
@@ -73,12 +73,12 @@ class System:
             return 0, []
         return ttl, [socket.inet_ntop(_FAMILIES[kind], packed) for packed in found]
 
-    def _current(self) -> Ranked:
+    def _current(self) -> FailoverClient:
         servers = system.servers()
         if servers != self._servers:
             self._servers = servers
             clients = {server: self._client(server) for server in servers}
-            self._ranked = Ranked(clients, self._throttle)
+            self._ranked = FailoverClient(clients, self._throttle)
         return self._ranked
 
     def _client(self, server: str) -> UdpClient:

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cgtproxy.loop import Loop
 from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.runtime.event_loop import EventLoop
 
 PERIOD = 60.0  # seconds between two touches of what is held
 
@@ -42,7 +42,7 @@ class FakeNames:
 class Leases:
     """Names that connections and sessions hold, as often as they were taken and not released."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
         self._held: dict[FakeName, int] = {}
         self._scheduled = False

@@ -11,7 +11,9 @@ from functools import partial
 from ipaddress import ip_address
 from typing import TypeAlias
 
-from cgtproxy.proxy.addresses import AF_INET, AF_INET6, Address
+from cgtproxy.proxy.io.addresses import AF_INET, AF_INET6, Address
+from cgtproxy.proxy.io.reactor import WRITABLE, Reactor
+from cgtproxy.proxy.io.sockets import Socket, outgoing_datagrams
 from cgtproxy.proxy.protocols.dns import (
     AAAA,
     NOERROR,
@@ -22,8 +24,6 @@ from cgtproxy.proxy.protocols.dns import (
     build_query,
     parse_addresses,
 )
-from cgtproxy.proxy.reactor import WRITABLE, Reactor
-from cgtproxy.proxy.sockets import Socket, outgoing_datagrams
 
 Done: TypeAlias = Callable[[list[str]], None]
 Server: TypeAlias = tuple[int, Address | bytes | str]  # family and address

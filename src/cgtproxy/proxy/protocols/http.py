@@ -6,7 +6,7 @@ import re
 from base64 import b64encode
 
 from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
-from cgtproxy.proxy.protocols.socks5 import Endpoint
+from cgtproxy.proxy.protocols.socks5 import HostPort
 
 LONGEST = 16384  # bytes of an answer's head
 _STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
@@ -15,7 +15,7 @@ _PROXY_AUTHENTICATION_REQUIRED = 407
 
 
 class HttpConnect:
-    def __init__(self, endpoint: Endpoint, user: str = "", password: str = "") -> None:
+    def __init__(self, endpoint: HostPort, user: str = "", password: str = "") -> None:
         host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
         self._target = f"{host}:{endpoint.port}".encode("ascii")
         self._login = b64encode(f"{user}:{password}".encode()) if user else b""

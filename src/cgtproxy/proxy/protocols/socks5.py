@@ -28,17 +28,17 @@ COMMAND_NOT_SUPPORTED = 7
 MOST_UDP_HEADER = 3 + 1 + 1 + 255 + 2
 
 
-class Endpoint(NamedTuple):
+class HostPort(NamedTuple):
     """`host` is an address, or a name to be resolved at the far end."""
 
     host: str
     port: int
 
 
-ANYWHERE = Endpoint("0.0.0.0", 0)
+ANYWHERE = HostPort("0.0.0.0", 0)
 
 
-def encode(endpoint: Endpoint) -> bytes:
+def encode(endpoint: HostPort) -> bytes:
     """ATYP, address, port."""
     host = endpoint.host
     port = endpoint.port.to_bytes(2, "big")
@@ -51,7 +51,7 @@ def encode(endpoint: Endpoint) -> bytes:
         return bytes((DOMAIN, len(name))) + name + port
 
 
-def decode(data: bytes | memoryview, start: int = 0) -> tuple[Endpoint, int] | None:
+def decode(data: bytes | memoryview, start: int = 0) -> tuple[HostPort, int] | None:
     """The endpoint at `start` and where it ends; None if there is more to come.
 
     Raises HandshakeError where it is none.
@@ -60,7 +60,7 @@ def decode(data: bytes | memoryview, start: int = 0) -> tuple[Endpoint, int] | N
         return None
     begin = start + (2 if data[start] == DOMAIN else 1)
     raw = bytes(data[begin : end - 2])
-    return Endpoint(_host(data[start], raw), int.from_bytes(data[end - 2 : end], "big")), end
+    return HostPort(_host(data[start], raw), int.from_bytes(data[end - 2 : end], "big")), end
 
 
 def end_of(data: bytes | memoryview, start: int) -> int | None:
@@ -86,11 +86,11 @@ def _host(kind: int, raw: bytes) -> str:
     return inet_ntop(AF_INET if kind == IPV4 else AF_INET6, raw)
 
 
-def udp_header(endpoint: Endpoint) -> bytes:
+def udp_header(endpoint: HostPort) -> bytes:
     return b"\0\0\0" + encode(endpoint)
 
 
-def parse_datagram(data: bytes | memoryview) -> tuple[Endpoint, int] | None:
+def parse_datagram(data: bytes | memoryview) -> tuple[HostPort, int] | None:
     """Where a datagram is from and where its payload begins; None for what is to be ignored."""
     if len(data) < 4 or data[2]:  # a fragment, which nobody sends (RFC 1928, section 7)
         return None
@@ -113,7 +113,7 @@ class Socks5:
     """
 
     def __init__(
-        self, endpoint: Endpoint | None, user: str = "", password: str = "", command: int = CONNECT
+        self, endpoint: HostPort | None, user: str = "", password: str = "", command: int = CONNECT
     ) -> None:
         self._endpoint = endpoint
         self._user, self._password = user.encode(), password.encode()
@@ -128,7 +128,7 @@ class Socks5:
         return self._state is _State.REPLY and not self.rest and not self.done
 
     @property
-    def bound(self) -> Endpoint | None:
+    def bound(self) -> HostPort | None:
         decoded = decode(self._bound)
         return decoded and decoded[0]
 

@@ -1,0 +1,16 @@
+"""The listening sockets that the resolver gets from the supervisor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cgtproxy.proxy.io.sockets import Socket
+
+
+class DnsListenSockets(NamedTuple):
+    """Those of one TPROXY's DNS server. On `workers` our own processes ask for real addresses."""
+
+    streams: Sequence[Socket]
+    datagrams: Sequence[Socket]
+    workers: Socket

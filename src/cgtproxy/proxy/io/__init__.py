@@ -1,0 +1,1 @@
+"""Sockets and the reactor, as all processes of the built-in server use them."""

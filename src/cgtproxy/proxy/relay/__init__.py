@@ -1,1 +1,0 @@
-"""What carries the bytes, in both directions."""

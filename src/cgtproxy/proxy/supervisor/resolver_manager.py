@@ -1,0 +1,96 @@
+"""Keeping the resolver running: one at a time, for it alone gives names to the pools' places."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeAlias
+
+from cgtproxy.config.model import Config, FakePool
+from cgtproxy.proxy.dns.sockets import DnsListenSockets
+from cgtproxy.proxy.fakeip.ranges import Ranges
+from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.proxy.supervisor.dns_sockets import DnsSockets
+from cgtproxy.proxy.supervisor.processes import Restarts, describe, spawn
+from cgtproxy.runtime.event_loop import Callback, EventLoop
+
+_TIMEOUT = 5.0  # seconds in which it has to end when it is told to
+
+# What a resolver does, in a process of its own.
+Run: TypeAlias = Callable[[Mapping[str, DnsListenSockets], Sequence[Slots]], None]
+
+log = logging.getLogger("cgtproxy")
+
+
+class ResolverManager:
+    """Sockets and pools outlive the resolvers: queries wait for the next one, and names stay."""
+
+    def __init__(self, loop: EventLoop) -> None:
+        self.pid = 0
+        self._loop = loop
+        self._sockets = DnsSockets()
+        self._slots: dict[FakePool, Slots] = {}
+        self._start: Callback = lambda: None
+        self._stopping = False
+        self._restarts = Restarts(loop)
+
+    @property
+    def slots(self) -> Sequence[Slots]:
+        return list(self._slots.values())
+
+    def open(self, config: Config) -> None:
+        """Make the sockets that are missing. Raises CgtproxyError."""
+        self._sockets.open(config)
+
+    def trim(self, config: Config) -> None:
+        """Have the pools of this configuration, and no sockets that it does not want."""
+        self._sockets.trim(config)
+        self._slots = {pool: self._slots.get(pool) or Slots(Ranges(pool)) for pool in config.pools}
+
+    def leave(self) -> None:
+        """In another process, which serves no DNS."""
+        self._sockets.leave()
+
+    def addresses(self, config: Config) -> dict[str, bytes]:
+        """Where each TPROXY's workers may ask for real addresses: where it has no DNS server, of
+        the first that makes addresses up."""
+        own = {name: sockets.workers for name, sockets in self._sockets.of(config).items()}
+        makers = (own[name] for name, dns in config.dns_servers.items() if dns.pool)
+        first = next(makers, None)
+        served = {t.name: own.get(t.name, first) for t in config.tproxies if t.server}
+        return {name: sock.getsockname() for name, sock in served.items() if sock}
+
+    def renew(self, config: Config, run: Run) -> None:
+        """A resolver for this configuration, as soon as the one before has ended."""
+        self._start = partial(self._spawn, config, run)
+        if not self.pid:
+            self._start()
+        elif not self._stopping:
+            self._stopping = True
+            os.kill(self.pid, signal.SIGTERM)
+            self._loop.after(_TIMEOUT, partial(self._insist, self.pid))
+
+    def _spawn(self, config: Config, run: Run) -> None:
+        if not self.pid and (sockets := self._sockets.of(config)):
+            try:
+                self.pid = spawn("the resolver", lambda: run(sockets, self.slots))
+            except OSError as error:
+                log.error("no resolver can be started now: %s", error.strerror)
+                self._restarts.later(lambda: self._start())
+
+    def _insist(self, pid: int) -> None:
+        if self.pid == pid:
+            os.kill(pid, signal.SIGKILL)
+
+    def ended(self, status: int) -> None:
+        """The process `pid` has."""
+        pid, self.pid = self.pid, 0
+        if self._stopping:
+            self._stopping = False
+            self._start()
+        else:
+            log.error("the resolver %d ended (%s), starting another", pid, describe(status))
+            self._restarts.later(lambda: self._start())

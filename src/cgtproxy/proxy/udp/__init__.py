@@ -1,1 +1,0 @@
-"""UDP: sessions of clients, and what carries their datagrams."""

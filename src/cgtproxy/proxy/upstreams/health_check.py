@@ -1,0 +1,85 @@
+"""Checking regularly whether the upstreams work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+from cgtproxy.config.model import Config, Upstream
+from cgtproxy.proxy.io.addresses import SocketAddress
+from cgtproxy.proxy.io.reactor import Deadlines, Reactor
+from cgtproxy.proxy.upstreams.dial import Dial
+from cgtproxy.proxy.upstreams.dialer import Dialer, check_handshake
+from cgtproxy.proxy.upstreams.resolve import Targets
+from cgtproxy.proxy.upstreams.selection import Health
+from cgtproxy.runtime.event_loop import Callback
+
+log = logging.getLogger("cgtproxy")
+
+
+class HealthChecker:
+    """Checks each upstream at once, and then every few seconds.
+
+    It belongs to one configuration, and `targets` to it; after stop() it does nothing more.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Reactor,
+        health: Health,
+        known: Mapping[Upstream, Sequence[SocketAddress]],
+        on_moved: Callback,
+    ) -> None:
+        self._reactor = reactor
+        self._health = health
+        self._stopped = False
+        self._intervals = _intervals(config)
+        self._names = Targets(config, reactor, known, health.is_up, on_moved)
+        self.targets: Mapping[Upstream, Sequence[SocketAddress]] = self._names.found
+        deadlines = Deadlines(reactor, config.limits.connect_timeout)
+        self._dialer = Dialer(reactor, deadlines, config.limits.mark, self.targets)
+
+    def prepare(self, then: Callback) -> None:
+        """Call `then` when the upstreams' names are looked up, or that has taken too long."""
+        self._names.prepare(then)
+
+    def start(self) -> None:
+        for upstream in self._intervals:
+            self._check(upstream)
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._names.stop()
+
+    def _check(self, upstream: Upstream) -> None:
+        if not self._stopped:
+            self._dialer.dial(upstream, check_handshake(upstream), self._checked)
+
+    def _checked(self, dial: Dial) -> None:
+        if dial.sock:
+            self._reactor.drop(dial.sock.fileno())
+            dial.sock.close()
+        if self._stopped:
+            return
+        upstream, up = dial.upstream, dial.sock is not None
+        if self._health.tell(upstream, up=up):
+            if up:
+                log.info("%s is up again", upstream)
+            else:
+                log.warning("%s is down: %s", upstream, dial.failure)
+        self._reactor.after(self._intervals[upstream], partial(self._check, upstream))
+
+
+def _intervals(config: Config) -> dict[Upstream, int]:
+    servers = [tproxy.server for tproxy in config.tproxies if tproxy.server]
+    found: dict[Upstream, int] = {}
+    for server in servers:
+        for upstream in _checked(server.upstreams) if server.health_check else ():
+            found[upstream] = min(found.get(upstream, server.health_check), server.health_check)
+    return found
+
+
+def _checked(upstreams: Iterable[Upstream]) -> list[Upstream]:
+    return [upstream for upstream in upstreams if upstream.host]

@@ -1,0 +1,61 @@
+"""The upstreams of a TPROXY: which one is taken, and which ones are known to be down."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Mapping
+
+from cgtproxy.config.model import Server, Upstream
+
+DIRECT = Upstream("direct")
+
+
+class Health:
+    """One byte for each upstream in memory that all processes of the server share.
+
+    One that is not checked stays down once a connection by it has failed.
+    """
+
+    def __init__(self, upstreams: Iterable[Upstream]) -> None:
+        self._places: Mapping[Upstream, int] = {u: n for n, u in enumerate(upstreams)}
+        self._down = mmap.mmap(-1, max(1, len(self._places)))
+
+    def is_up(self, upstream: Upstream) -> bool:
+        place = self._places.get(upstream)
+        return place is None or not self._down[place]
+
+    def tell(self, upstream: Upstream, *, up: bool) -> bool:
+        """Whether that is news."""
+        news = self.is_up(upstream) is not up
+        self._down[self._places[upstream]] = not up
+        return news
+
+
+class UpstreamSelector:
+    """Which upstreams of `server` to try, in order."""
+
+    def __init__(self, server: Server, health: Health) -> None:
+        self._server = server
+        self._health = health
+        self._turn = 0
+        self.always = server.upstreams[0] if len(server.upstreams) == 1 else None
+        if self.always and self.always.host:
+            self.always = None
+
+    def candidates(self) -> list[Upstream]:
+        upstreams = list(self._server.upstreams)
+        direct = self._server.on_down == "direct"
+        if len(upstreams) == 1 and not direct:  # then there is no choice
+            return upstreams
+        if self._server.select == "round-robin":
+            self._turn = (self._turn + 1) % len(upstreams)
+            upstreams = upstreams[self._turn :] + upstreams[: self._turn]
+        checked = self._server.health_check  # else nothing would tell that one works again
+        up = [upstream for upstream in upstreams if not checked or self._health.is_up(upstream)]
+        if direct:
+            return [*up, DIRECT]
+        return up or upstreams  # the checks may be late, and nothing is leaked by trying
+
+    def failed(self, upstream: Upstream) -> None:
+        """Spare others the attempt, until the next check."""
+        self._health.tell(upstream, up=False)

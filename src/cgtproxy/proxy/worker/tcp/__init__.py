@@ -1,0 +1,1 @@
+"""TCP in a worker: accept, connect through an upstream, relay."""

@@ -1,0 +1,29 @@
+"""Which upstreams are tried, by what is known of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from cgtproxy.config.model import Server, Upstream
+from cgtproxy.proxy.upstreams.selection import DIRECT, Health, UpstreamSelector
+
+BOTH = FIRST, SECOND = Upstream("socks5", "one.example", 1080), Upstream("http", "two.example", 80)
+
+
+@pytest.mark.parametrize(("interval", "left"), [(10, [SECOND]), (0, [FIRST, SECOND])])
+@pytest.mark.parametrize(("on_down", "last"), [("drop", []), ("direct", [DIRECT])])
+def test_one_that_failed_is_passed_over_until_a_check_that_may_come(interval, left, on_down, last):
+    health = Health(BOTH)
+    selector = UpstreamSelector(Server(BOTH, on_down=on_down, health_check=interval), health)
+    selector.failed(FIRST)
+    assert selector.candidates() == [*left, *last]
+    assert not health.is_up(FIRST)
+    health.tell(FIRST, up=True)
+    assert selector.candidates() == [*BOTH, *last]
+
+
+def test_what_another_ones_connections_tell_spares_only_those_who_check():
+    health = Health(BOTH)
+    checked = UpstreamSelector(Server(BOTH), health)
+    UpstreamSelector(Server(BOTH, health_check=0), health).failed(FIRST)
+    assert checked.candidates() == [SECOND]
