@@ -14,7 +14,7 @@ from cgtproxy.proxy.fakeip import names as fake_names
 from cgtproxy.proxy.fakeip.destinations import Destinations
 from cgtproxy.proxy.fakeip.names import FakeNames, Leases
 from cgtproxy.proxy.fakeip.ranges import Ranges
-from cgtproxy.proxy.fakeip.slots import IN_USE, Slots
+from cgtproxy.proxy.fakeip.slot_table import IN_USE, SlotTable
 from cgtproxy.proxy.io.reactor import Deadlines, Reactor
 from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.names.stub import Stub
@@ -28,7 +28,7 @@ from cgtproxy.proxy.worker.udp.direct import DirectSession
 from cgtproxy.proxy.worker.udp.flows import DestinationPolicy
 from cgtproxy.proxy.worker.udp.sessions import SWEEPS, Sessions
 
-PLACE, NAME = 7, "host.example"
+SLOT, NAME = 7, "host.example"
 HOST = "198.18.0.7"
 
 
@@ -38,13 +38,13 @@ class World:
     def __init__(self):
         self.now = 0.0
         self.reactor = Reactor()
-        self.slots = Slots(Ranges(FakePool()), clock=lambda: self.now)
-        self.slots.set(PLACE, NAME)
-        self.slots.touch(PLACE)
+        self.table = SlotTable(Ranges(FakePool()), clock=lambda: self.now)
+        self.table.set(SLOT, NAME)
+        self.table.touch(SLOT)
         self.throttle = Throttle()
         limits = Workers()
         stub = Stub(self.reactor, list, limits.mark, {NAME: [bed.HOST4]}.get)
-        names = FakeNames([self.slots])
+        names = FakeNames([self.table])
         self.destinations = Destinations(names, Leases(self.reactor), stub, self.throttle)
         self.relays = Relays(self.reactor, limits)
         self.sessions = Sessions(self.reactor, limits, self.throttle)
@@ -77,7 +77,7 @@ class World:
 
     @property
     def in_use(self):
-        return self.slots.in_use(PLACE)
+        return self.table.in_use(SLOT)
 
 
 @pytest.fixture

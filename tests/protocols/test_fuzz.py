@@ -21,7 +21,7 @@ from cgtproxy.proxy.dns import answers as module
 from cgtproxy.proxy.dns.answers import Answers, Forward
 from cgtproxy.proxy.fakeip.pool import Pool
 from cgtproxy.proxy.fakeip.ranges import Ranges
-from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.proxy.fakeip.slot_table import SlotTable
 from cgtproxy.proxy.protocols.dns import A, Addresses, MalformedError, build_query, parse_addresses
 from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
 from cgtproxy.proxy.protocols.http import LONGEST, HttpConnect
@@ -89,7 +89,7 @@ def right_reply(data: bytes, reply: bytes, sampled: bool) -> str:
 def test_dns_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_KEPT", KEPT)
     # A clock on which names come out of use, but not always in time for the next one.
-    pool = Pool(Slots(Ranges(POOL), count().__next__))
+    pool = Pool(SlotTable(Ranges(POOL), count().__next__))
     answers = Answers(Dns(listen=(), exclude=("*.lan",)), pool, ipv6=True)
     random = Random(1)
     seen: Counter[str] = Counter()

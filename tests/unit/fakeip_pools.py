@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from cgtproxy.config.model import FakePool
 from cgtproxy.proxy.fakeip.ranges import Ranges
-from cgtproxy.proxy.fakeip.slots import IN_USE, Slots
+from cgtproxy.proxy.fakeip.slot_table import IN_USE, SlotTable
 
 LONG = IN_USE + 1.0  # seconds after which nothing is in use any more
 
@@ -22,9 +22,9 @@ class Clock:
 
 
 def small(bits: int, first: str = "10.9.8.0") -> FakePool:
-    """A pool of 2**bits - 2 places."""
+    """A pool of 2**bits - 2 slots."""
     return FakePool(IPv4Network(f"{first}/{32 - bits}"), IPv6Network(f"fd00::/{128 - bits}"))
 
 
-def slots_of(bits: int, clock: Clock) -> Slots:
-    return Slots(Ranges(small(bits)), clock)
+def table_of(bits: int, clock: Clock) -> SlotTable:
+    return SlotTable(Ranges(small(bits)), clock)

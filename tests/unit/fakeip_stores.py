@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cgtproxy.proxy.fakeip.pool import Pool
-from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.proxy.fakeip.slot_table import SlotTable
 from cgtproxy.proxy.fakeip.store import Store
 from unit.fakeip_pools import Clock
 
 
 @contextmanager
-def running(directory: Path, *slots: Slots) -> Iterator[tuple[Store, Pool]]:
-    """The first of the slots' pools."""
+def running(directory: Path, *tables: SlotTable) -> Iterator[tuple[Store, Pool]]:
+    """The first of the tables' pools."""
     store = Store(directory)
-    pools = [store.pool(each) for each in slots]
+    pools = [store.pool(each) for each in tables]
     store.start()
     yield store, pools[0]
     store.close()
@@ -33,7 +33,7 @@ def after_kill(directory: Path) -> Path:
 def give(pool: Pool, clock: Clock, *names: str) -> list[int | None]:
     def one(name: str) -> int | None:
         clock.time += 1
-        return pool.place_of(name)
+        return pool.slot_for(name)
 
     return [one(name) for name in names]
 

@@ -1,6 +1,6 @@
 """A resolver that gives names and writes them, to be killed: `fakeip_writer.py DIRECTORY`.
 
-Of each line of its input it takes `NAME`, and says `NAME PLACE`, or `+SECONDS`, which pass. After
+Of each line of its input it takes `NAME`, and says `NAME SLOT`, or `+SECONDS`, which pass. After
 each writing it says `written`, and how many lines it had read before.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cgtproxy.proxy.fakeip import store
 from cgtproxy.proxy.fakeip.store import Store
-from unit.fakeip_pools import Clock, slots_of
+from unit.fakeip_pools import Clock, table_of
 
 BITS = 11
 
@@ -34,13 +34,13 @@ def main() -> None:
     store.PAUSE = 0.002
     clock = Clock()
     written = Telling(Path(sys.argv[1]))
-    pool = written.pool(slots_of(BITS, clock))
+    pool = written.pool(table_of(BITS, clock))
     written.start()
     for line in map(str.strip, sys.stdin):
         if line.startswith("+"):
             clock.time += float(line)
         else:
-            say(f"{line} {pool.place_of(line)}")
+            say(f"{line} {pool.slot_for(line)}")
         written.read += 1
 
 

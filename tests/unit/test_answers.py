@@ -1,4 +1,4 @@
-"""What the DNS server answers, as dnspython reads it, with a real pool of 6 places."""
+"""What the DNS server answers, as dnspython reads it, with a real pool of 6 slots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cgtproxy.proxy.dns import answers as module
 from cgtproxy.proxy.dns.answers import Answers, Forward
 from cgtproxy.proxy.fakeip.pool import Pool
 from cgtproxy.proxy.fakeip.ranges import Ranges
-from cgtproxy.proxy.fakeip.slots import IN_USE, Slots
+from cgtproxy.proxy.fakeip.slot_table import IN_USE, SlotTable
 
 POOL = FakePool(IPv4Network("198.18.0.0/29"), IPv6Network("fc00::/18"))
 DNS = Dns(listen=(), exclude=("*.lan", "Ntp?.example", "exact.example"), pool=POOL, ttl=7)
@@ -37,7 +37,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def pool(clock: Clock) -> Pool:
-    return Pool(Slots(Ranges(POOL), clock))
+    return Pool(SlotTable(Ranges(POOL), clock))
 
 
 @pytest.fixture
@@ -111,21 +111,21 @@ def test_a_place_that_another_name_has_got(answers: Answers, pool: Pool, clock: 
     for number in range(6):
         ask_for(answers, f"{number}.example", "A")
         clock.now += 1
-    assert "old.example" not in {pool.name(place) for place in range(1, 7)}
+    assert "old.example" not in {pool.name(slot) for slot in range(1, 7)}
     clock.now += 2 * IN_USE
     new = ask_for(answers, "old.example", "A")
     assert new != old
-    place = pool.ranges.place(new[0].split()[1])
-    assert place
-    assert pool.name(place) == "old.example"
+    slot = pool.ranges.slot_of_host(new[0].split()[1])
+    assert slot
+    assert pool.name(slot) == "old.example"
 
 
 def test_kept_replies_touch(answers: Answers, pool: Pool, clock: Clock) -> None:
     ask_for(answers, "www.example", "A")
     clock.now += 2 * IN_USE
-    assert not pool.slots.in_use(1)
+    assert not pool.table.in_use(1)
     ask_for(answers, "www.example", "A")
-    assert pool.slots.in_use(1)
+    assert pool.table.in_use(1)
 
 
 def test_a_full_pool(answers: Answers) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cgtproxy.proxy.fakeip.store import FILE
-from unit.fakeip_pools import Clock, slots_of
+from unit.fakeip_pools import Clock, table_of
 from unit.fakeip_stores import after_kill, give, numbers, running
 
 pytestmark = pytest.mark.usefixtures("written_by_hand")
@@ -66,17 +66,17 @@ def test_a_damaged_file_is_set_aside(
     tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
-    with running(tmp_path, slots_of(9, clock)) as (_, pool):
+    with running(tmp_path, table_of(9, clock)) as (_, pool):
         give(pool, clock, *(f"{number}.some.example.org" for number in range(400)))
     damage(tmp_path / FILE)
     damaged = (tmp_path / FILE).read_bytes()
-    with running(tmp_path, slots_of(9, clock)) as (_, pool):
-        assert [pool.name(place) for place in range(511)] == [""] * 511
+    with running(tmp_path, table_of(9, clock)) as (_, pool):
+        assert [pool.name(slot) for slot in range(511)] == [""] * 511
         assert give(pool, clock, "new") == [1]
     assert (tmp_path / f"{FILE}.damaged").read_bytes() == damaged
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "is damaged" in caplog.text
-    with running(tmp_path, slots_of(9, clock)) as (_, pool):
+    with running(tmp_path, table_of(9, clock)) as (_, pool):
         assert pool.name(1) == "new"
 
 
@@ -86,7 +86,7 @@ def test_nowhere_to_write(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     clock = Clock()
     for directory in (file, Path("/proc/nowhere")):
         caplog.clear()
-        with running(directory, slots_of(4, clock)) as (_, pool):
+        with running(directory, table_of(4, clock)) as (_, pool):
             assert give(pool, clock, *numbers(1, 15)) == list(range(1, 15))
         assert [record.levelno for record in caplog.records] == [logging.WARNING]
         assert re.search("names will not survive a restart, for .* cannot be used", caplog.text)
@@ -94,13 +94,13 @@ def test_nowhere_to_write(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
 
 def test_another_instance_has_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    with running(tmp_path, slots_of(4, clock)) as (_, pool):
+    with running(tmp_path, table_of(4, clock)) as (_, pool):
         give(pool, clock, "first")
-        with running(tmp_path, slots_of(4, clock)) as (_, other):
+        with running(tmp_path, table_of(4, clock)) as (_, other):
             give(other, clock, "second")
         assert "names will not survive a restart" in caplog.text
         assert "locked" in caplog.text
-    with running(tmp_path, slots_of(4, clock)) as (_, pool):
+    with running(tmp_path, table_of(4, clock)) as (_, pool):
         assert pool.name(1) == "first"
 
 
@@ -109,7 +109,7 @@ def test_what_cannot_be_written_is_told_once_and_written_later(
 ) -> None:
     clock = Clock()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with running(tmp_path, slots_of(9, clock)) as (store, pool):
+    with running(tmp_path, table_of(9, clock)) as (store, pool):
         resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / f"{FILE}-wal").stat().st_size, hard))
         for number in range(3):
             give(pool, clock, f"{number}.example")
@@ -118,5 +118,5 @@ def test_what_cannot_be_written_is_told_once_and_written_later(
         assert caplog.text.count("names cannot be written") == len(caplog.records) == 1
         store.flush()
         killed = after_kill(tmp_path)
-    with running(killed, slots_of(9, clock)) as (_, pool):
-        assert [pool.name(place) for place in (1, 2, 3)] == ["0.example", "1.example", "2.example"]
+    with running(killed, table_of(9, clock)) as (_, pool):
+        assert [pool.name(slot) for slot in (1, 2, 3)] == ["0.example", "1.example", "2.example"]

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cgtproxy.proxy.fakeip import store as module
-from cgtproxy.proxy.fakeip.slots import IN_USE
+from cgtproxy.proxy.fakeip.slot_table import IN_USE
 from cgtproxy.proxy.fakeip.store import Store
-from unit.fakeip_pools import LONG, Clock, slots_of
+from unit.fakeip_pools import LONG, Clock, table_of
 
-BITS = 5  # 30 places, of which 4 wait
+BITS = 5  # 30 slots, of which 4 wait
 NAMES = st.integers(1, 60).map(lambda number: f"{number}.example")
 
 
@@ -32,7 +32,7 @@ def by_hand() -> Any:
 class FakeIp(RuleBasedStateMachine):
     """Keeps a simple model beside the pool, and compares.
 
-    A name that was just given is lost in a crash. The machine writes before more places are
+    A name that was just given is lost in a crash. The machine writes before more slots are
     given at once than had been waiting: no more than those are promised to be safe.
     """
 
@@ -41,20 +41,20 @@ class FakeIp(RuleBasedStateMachine):
         self.root = Path(tempfile.mkdtemp())
         self.directory = self.root / "0"
         self.clock = Clock()
-        self.places: dict[str, int] = {}
-        self.used: dict[int, int] = {}  # by place, in seconds of the pool's
-        # When somebody has last relied on the name of a place, in seconds of the clock.
+        self.slots: dict[str, int] = {}
+        self.used: dict[int, int] = {}  # by slot, in seconds of the pool's
+        # When somebody has last relied on the name of a slot, in seconds of the clock.
         self.relied: dict[int, tuple[str, float]] = {}
         self.crashed = False
 
     @initialize()
     def start(self) -> None:
-        self.slots = slots_of(BITS, self.clock)
+        self.table = table_of(BITS, self.clock)
         self.open()
 
     def open(self) -> None:
         self.store = Store(self.directory)
-        self.pool = self.store.pool(self.slots)
+        self.pool = self.store.pool(self.table)
         self.store.start()
         self.safe = set(self.pool.waiting())
 
@@ -62,37 +62,37 @@ class FakeIp(RuleBasedStateMachine):
         self.store.close()
         shutil.rmtree(self.root)
 
-    def use(self, name: str, place: int) -> None:
-        self.places[name] = place
-        self.used[place] = self.slots.now()
-        self.relied[place] = name, self.clock.time
+    def use(self, name: str, slot: int) -> None:
+        self.slots[name] = slot
+        self.used[slot] = self.table.now()
+        self.relied[slot] = name, self.clock.time
 
     @rule(name=NAMES)
     def ask(self, name: str) -> None:
-        place = self.pool.place_of(name)
-        if name in self.places:
-            assert place == self.places[name]
-        elif place is None:
+        slot = self.pool.slot_for(name)
+        if name in self.slots:
+            assert slot == self.slots[name]
+        elif slot is None:
             assert len(self.used) == self.pool.ranges.size - 1
-            assert all(map(self.slots.in_use, self.used))
+            assert all(map(self.table.in_use, self.used))
             event("exhausted")
             return
         else:
-            self.check_new(place)
-        assert place
-        self.use(name, place)
-        if place not in self.safe:
+            self.check_new(slot)
+        assert slot
+        self.use(name, slot)
+        if slot not in self.safe:
             self.write()
 
-    def check_new(self, place: int) -> None:
-        assert 1 <= place < self.pool.ranges.size
+    def check_new(self, slot: int) -> None:
+        assert 1 <= slot < self.pool.ranges.size
         if len(self.used) < self.pool.ranges.size - 1:
-            assert place not in self.used
+            assert slot not in self.used
             return
-        assert self.used[place] == min(self.used.values())
-        old = next((name for name, at in self.places.items() if at == place), None)
+        assert self.used[slot] == min(self.used.values())
+        old = next((name for name, at in self.slots.items() if at == slot), None)
         if old:
-            del self.places[old]
+            del self.slots[old]
             event("evicted")
 
     @rule(first=st.integers(1, 40), pause=st.sampled_from([0.0, LONG]))
@@ -102,13 +102,13 @@ class FakeIp(RuleBasedStateMachine):
         for number in range(first, first + 20):
             self.ask(f"{number}.example")
 
-    @precondition(lambda self: self.places)
+    @precondition(lambda self: self.slots)
     @rule(data=st.data())
     def work(self, data: st.DataObject) -> None:
         """Another process uses a name."""
-        name = data.draw(st.sampled_from(sorted(self.places)))
-        self.slots.touch(self.places[name])
-        self.use(name, self.places[name])
+        name = data.draw(st.sampled_from(sorted(self.slots)))
+        self.table.touch(self.slots[name])
+        self.use(name, self.slots[name])
 
     @rule(seconds=st.sampled_from([0.25, 1.0, 20.0, 61.0, 150.0, float(IN_USE), LONG, 5000.0]))
     def wait(self, seconds: float) -> None:
@@ -129,14 +129,14 @@ class FakeIp(RuleBasedStateMachine):
     def restart(self) -> None:
         self.store.close()
         self.start_over()
-        assert [self.slots.name(place) for place in range(1, self.pool.ranges.size)] == [
-            next((name for name, at in self.places.items() if at == place), "")
-            for place in range(1, self.pool.ranges.size)
+        assert [self.table.name(slot) for slot in range(1, self.pool.ranges.size)] == [
+            next((name for name, at in self.slots.items() if at == slot), "")
+            for slot in range(1, self.pool.ranges.size)
         ]
-        order = sorted(self.used, key=lambda place: self.used[place])
-        times = [self.slots.used(place) for place in order]
+        order = sorted(self.used, key=lambda slot: self.used[slot])
+        times = [self.table.used(slot) for slot in order]
         assert times == sorted(times)
-        self.used = {place: self.slots.used(place) for place in order}
+        self.used = {slot: self.table.used(slot) for slot in order}
 
     @rule()
     def crash(self) -> None:
@@ -144,18 +144,18 @@ class FakeIp(RuleBasedStateMachine):
         self.start_over()
         self.crashed = True
         kept = {
-            place: name
-            for place in range(1, self.pool.ranges.size)
-            if (name := self.slots.name(place))
+            slot: name
+            for slot in range(1, self.pool.ranges.size)
+            if (name := self.table.name(slot))
         }
         assert len(set(kept.values())) == len(kept)
-        if lost := len(self.places.keys() - set(kept.values())):
+        if lost := len(self.slots.keys() - set(kept.values())):
             event(f"{min(lost, 4)} lost")
-        self.places = {name: place for place, name in kept.items()}
+        self.slots = {name: slot for slot, name in kept.items()}
         self.used = {
-            place: used
-            for place in range(1, self.pool.ranges.size)
-            if (used := self.slots.used(place))
+            slot: used
+            for slot in range(1, self.pool.ranges.size)
+            if (used := self.table.used(slot))
         }
 
     def abandon(self) -> None:
@@ -166,14 +166,14 @@ class FakeIp(RuleBasedStateMachine):
         self.directory = following
 
     def start_over(self) -> None:
-        self.slots = slots_of(BITS, self.clock)
+        self.table = table_of(BITS, self.clock)
         self.open()
 
     @invariant()
     def who_relies_on_a_name_gets_no_other(self) -> None:
-        for place, (name, when) in self.relied.items():
+        for slot, (name, when) in self.relied.items():
             if self.clock.time - when <= IN_USE:
-                found = self.slots.name(place)
+                found = self.table.name(slot)
                 assert found == name or (self.crashed and not found)
 
 

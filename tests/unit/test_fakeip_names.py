@@ -11,14 +11,14 @@ from cgtproxy.proxy.fakeip import names
 from cgtproxy.proxy.fakeip.names import FakeName, FakeNames, Leases
 from cgtproxy.proxy.fakeip.pool import Pool
 from cgtproxy.proxy.fakeip.ranges import Ranges
-from cgtproxy.proxy.fakeip.slots import START, Slots
+from cgtproxy.proxy.fakeip.slot_table import START, SlotTable
 from cgtproxy.runtime.event_loop import Callback, EventLoop
-from unit.fakeip_pools import LONG, Clock, slots_of, small
+from unit.fakeip_pools import LONG, Clock, small, table_of
 
 
 def test_names_are_found_in_all_pools() -> None:
-    first, second = slots_of(4, Clock()), Slots(Ranges(small(8, "10.7.7.0")))
-    assert Pool(first).place_of("a.example") == Pool(second).place_of("b.example") == 1
+    first, second = table_of(4, Clock()), SlotTable(Ranges(small(8, "10.7.7.0")))
+    assert Pool(first).slot_for("a.example") == Pool(second).slot_for("b.example") == 1
     found = FakeNames([first, second])
     assert found.find("10.9.8.1") == (first, 1, "a.example")
     assert found.find("fd00::1") == (first, 1, "a.example")
@@ -66,28 +66,28 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
 
 def test_what_is_held_is_touched_until_all_have_released_it(loop: Counting) -> None:
     clock = Clock()
-    slots = slots_of(4, clock)
-    one, other = FakeName(slots, 1, "one"), FakeName(slots, 2, "other")
+    table = table_of(4, clock)
+    one, other = FakeName(table, 1, "one"), FakeName(table, 2, "other")
     leases = Leases(loop)
     assert loop.timers == 0
     leases.take(one)
-    leases.take(FakeName(slots, 1, "one"))
+    leases.take(FakeName(table, 1, "one"))
     leases.take(other)
-    assert (slots.used(1), slots.used(2), loop.timers) == (START, START, 1)
+    assert (table.used(1), table.used(2), loop.timers) == (START, START, 1)
     clock.time += LONG
     leases.release(other)
     leases.release(one)
     clock.time += LONG
     loop.run_timers(3)
-    assert (slots.used(1), slots.used(2)) == (START + 2 * int(LONG), START + int(LONG))
+    assert (table.used(1), table.used(2)) == (START + 2 * int(LONG), START + int(LONG))
     leases.release(one)
     clock.time += LONG
     EventLoop.after(loop, 0.01, loop.stop)
     loop.run()
     before = loop.timers
-    assert slots.used(1) == START + 2 * int(LONG)
+    assert table.used(1) == START + 2 * int(LONG)
     leases.take(other)
     assert loop.timers == before + 1
     clock.time += LONG
     loop.run_timers(before + 3)
-    assert slots.used(2) == START + 4 * int(LONG)
+    assert table.used(2) == START + 4 * int(LONG)

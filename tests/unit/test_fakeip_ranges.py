@@ -1,4 +1,4 @@
-"""From places to addresses, and back."""
+"""From slots to addresses, and back."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def test_as_many_places_as_both_networks_have_addresses() -> None:
 
 @given(st.sampled_from([DEFAULT, SMALL]), st.data())
 def test_both_addresses_of_a_place_lead_back_to_it(ranges: Ranges, data: st.DataObject) -> None:
-    place = data.draw(st.integers(1, ranges.size - 1))
+    slot = data.draw(st.integers(1, ranges.size - 1))
     for packed, network in (
-        (ranges.address(place), ranges.pool.network),
-        (ranges.address6(place), ranges.pool.network6),
+        (ranges.address(slot), ranges.pool.network),
+        (ranges.address6(slot), ranges.pool.network6),
     ):
         address = ip_address(packed)
         assert address in network
-        assert ranges.place_of(packed) == ranges.place(str(address)) == place
+        assert ranges.slot_of(packed) == ranges.slot_of_host(str(address)) == slot
 
 
 @pytest.mark.parametrize(
-    ("host", "place"),
+    ("host", "slot"),
     [
         ("10.9.7.255", None),
         ("10.9.8.0", 0),
@@ -50,5 +50,5 @@ def test_both_addresses_of_a_place_lead_back_to_it(ranges: Ranges, data: st.Data
         ("::ffff:10.9.8.1", None),
     ],
 )
-def test_the_edges_of_a_pool(host: str, place: int | None) -> None:
-    assert SMALL.place(host) == place
+def test_the_edges_of_a_pool(host: str, slot: int | None) -> None:
+    assert SMALL.slot_of_host(host) == slot

@@ -10,9 +10,9 @@ import pytest
 
 from cgtproxy.config.model import FakePool
 from cgtproxy.proxy.fakeip.ranges import Ranges
-from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.proxy.fakeip.slot_table import SlotTable
 from cgtproxy.proxy.fakeip.store import FILE, Store, state_directory
-from unit.fakeip_pools import LONG, Clock, slots_of, small
+from unit.fakeip_pools import LONG, Clock, small, table_of
 from unit.fakeip_stores import after_kill, give, numbers, running
 
 pytestmark = pytest.mark.usefixtures("written_by_hand")
@@ -20,17 +20,17 @@ pytestmark = pytest.mark.usefixtures("written_by_hand")
 
 def test_names_survive_a_restart_and_so_does_their_order(tmp_path: Path) -> None:
     clock = Clock()
-    with running(tmp_path, slots_of(4, clock)) as (_, pool):
+    with running(tmp_path, table_of(4, clock)) as (_, pool):
         assert give(pool, clock, *numbers(1, 11)) == list(range(1, 11))
         give(pool, clock, "2", "1")
     clock.time = 7.5  # another start of the computer
-    with running(tmp_path, slots_of(4, clock)) as (_, pool):
-        assert [pool.name(place) for place in range(1, 11)] == numbers(1, 11)
+    with running(tmp_path, table_of(4, clock)) as (_, pool):
+        assert [pool.name(slot) for slot in range(1, 11)] == numbers(1, 11)
         assert give(pool, clock, "5", "4") == [5, 4]
     clock.time = 3.5
-    with running(tmp_path, slots_of(4, clock)) as (_, pool):
+    with running(tmp_path, table_of(4, clock)) as (_, pool):
         assert give(pool, clock, *"abcd") == [11, 12, 13, 14]
-        assert pool.place_of("in use all") is None
+        assert pool.slot_for("in use all") is None
         clock.time += LONG
         expected = [3, 6, 7, 8, 9, 10, 2, 1, 5, 4, 11]
         assert give(pool, clock, *(f"new {n}" for n in range(11))) == expected
@@ -38,17 +38,17 @@ def test_names_survive_a_restart_and_so_does_their_order(tmp_path: Path) -> None
 
 def test_a_full_pool_has_room_after_a_restart(tmp_path: Path) -> None:
     clock = Clock()
-    with running(tmp_path, slots_of(4, clock)) as (_, pool):
+    with running(tmp_path, table_of(4, clock)) as (_, pool):
         give(pool, clock, *numbers(1, 15))
         clock.time += LONG + 2  # as times are in whole seconds
-        pool.place_of("1")
-    with running(tmp_path, slots_of(4, clock)) as (_, pool):
-        assert [pool.place_of(f"new {n}") for n in range(14)] == [*range(2, 15), None]
+        pool.slot_for("1")
+    with running(tmp_path, table_of(4, clock)) as (_, pool):
+        assert [pool.slot_for(f"new {n}") for n in range(14)] == [*range(2, 15), None]
 
 
 def test_nothing_is_written_when_nothing_has_changed(tmp_path: Path) -> None:
     clock = Clock()
-    with running(tmp_path, slots_of(4, clock)) as (store, pool):
+    with running(tmp_path, table_of(4, clock)) as (store, pool):
         give(pool, clock, *numbers(1, 11))
         store.flush()
         before = (tmp_path / f"{FILE}-wal").read_bytes()
@@ -60,14 +60,14 @@ def test_nothing_is_written_when_nothing_has_changed(tmp_path: Path) -> None:
 def test_several_pools_in_one_file(tmp_path: Path) -> None:
     clock = Clock()
 
-    def both() -> tuple[Slots, Slots]:
-        return slots_of(4, clock), Slots(Ranges(small(4, "10.7.7.0")), clock)
+    def both() -> tuple[SlotTable, SlotTable]:
+        return table_of(4, clock), SlotTable(Ranges(small(4, "10.7.7.0")), clock)
 
     first, second = both()
     with running(tmp_path, first, second) as (store, pool):
-        pool.place_of("first")
+        pool.slot_for("first")
         other = Store(tmp_path / "unused").pool(second)
-        other.place_of("second")
+        other.slot_for("second")
         store.flush()
     first, second = both()
     with running(tmp_path, second, first):
@@ -77,42 +77,42 @@ def test_several_pools_in_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lost", ["", "crash"])
 def test_a_pool_that_shrinks_and_grows(tmp_path: Path, lost: str) -> None:
     clock = Clock()
-    with running(tmp_path, slots_of(5, clock)) as (store, pool):
-        give(pool, clock, *numbers(1, 25))  # so that places beyond are next in line
+    with running(tmp_path, table_of(5, clock)) as (store, pool):
+        give(pool, clock, *numbers(1, 25))  # so that slots beyond are next in line
         store.flush()
         directory = after_kill(tmp_path) if lost else tmp_path
-    with running(directory, slots_of(4, clock)) as (_, pool):
-        assert [pool.name(place) for place in range(15)] == ["", *numbers(1, 15)]
-        assert pool.place_of("20") is None
-    with running(directory, slots_of(5, clock)) as (_, pool):
-        assert [pool.name(place) for place in range(14, 17)] == ["14", "", ""]
+    with running(directory, table_of(4, clock)) as (_, pool):
+        assert [pool.name(slot) for slot in range(15)] == ["", *numbers(1, 15)]
+        assert pool.slot_for("20") is None
+    with running(directory, table_of(5, clock)) as (_, pool):
+        assert [pool.name(slot) for slot in range(14, 17)] == ["14", "", ""]
         assert give(pool, clock, "20") == [15]
 
 
 def test_other_networks_have_other_names(tmp_path: Path) -> None:
     clock = Clock()
-    with running(tmp_path, slots_of(4, clock)) as (_, pool):
+    with running(tmp_path, table_of(4, clock)) as (_, pool):
         give(pool, clock, "a.example")
-    with running(tmp_path, Slots(Ranges(small(4, "10.7.7.0")), clock)) as (_, pool):
+    with running(tmp_path, SlotTable(Ranges(small(4, "10.7.7.0")), clock)) as (_, pool):
         assert pool.name(1) == ""
-    with running(tmp_path, slots_of(4, clock)) as (_, pool):
+    with running(tmp_path, table_of(4, clock)) as (_, pool):
         assert pool.name(1) == "a.example"
 
 
 def test_the_largest_pool(tmp_path: Path) -> None:
     clock = Clock()
-    with running(tmp_path, Slots(Ranges(FakePool()), clock)) as (store, pool):
+    with running(tmp_path, SlotTable(Ranges(FakePool()), clock)) as (store, pool):
         for number in range(1, pool.ranges.size):
-            pool.place_of(f"host-{number}.example.org")
+            pool.slot_for(f"host-{number}.example.org")
         store.flush()
         clock.time += LONG
         assert give(pool, clock, "new") == [1]
-    with running(tmp_path, Slots(Ranges(FakePool()), clock)) as (_, pool):
+    with running(tmp_path, SlotTable(Ranges(FakePool()), clock)) as (_, pool):
         assert (tmp_path / f"{FILE}-wal").stat().st_size < 100_000  # not all is written again
-        assert pool.place_of("new") == 1
-        assert pool.place_of("host-131070.example.org") == 131070
+        assert pool.slot_for("new") == 1
+        assert pool.slot_for("host-131070.example.org") == 131070
         clock.time += LONG
-        assert pool.place_of("newer") == 2
+        assert pool.slot_for("newer") == 2
 
 
 def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
     directory = tmp_path / "state"
     old = os.umask(0)
     try:
-        with running(directory, slots_of(4, Clock())):
+        with running(directory, table_of(4, Clock())):
             modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
     finally:
         os.umask(old)

@@ -53,15 +53,15 @@ _LOOPBACK = {A: b"\x7f\0\0\1", AAAA: bytes(15) + b"\1"}
 
 
 class Names(Protocol):
-    """The pool: which place stands for which name."""
+    """The pool: which slot stands for which name."""
 
     @property
     def ranges(self) -> Ranges: ...
 
-    def place_of(self, name: str) -> int | None:
-        """The place of the name, from now on in use; None if all are taken."""
+    def slot_for(self, name: str) -> int | None:
+        """The slot of the name, from now on in use; None if all are taken."""
 
-    def name(self, place: int) -> str:
+    def name(self, slot: int) -> str:
         """Empty if it stands for none, as 0 does."""
 
 
@@ -95,16 +95,16 @@ class Answers:
         self._ipv6 = ipv6
         patterns = [translate(pattern.lower()) for pattern in dns.exclude]
         self._excluded = re.compile("|".join(patterns) or r"(?!)").match
-        # By a query without its id: a name and its place (0: none is needed), and the reply
+        # By a query without its id: a name and its slot (0: none is needed), and the reply
         # without its id.
         self._kept: dict[bytes, tuple[str, int, bytes]] = {}
 
     def answer(self, data: bytes) -> bytes | Forward | None:
         """The reply to a message, or who is to be asked; None: there is none."""
         if kept := self._kept.get(data[2:]):
-            name, place, tail = kept
-            # The place may have been given to another name since.
-            if not place or (self._names and self._names.place_of(name) == place):
+            name, slot, tail = kept
+            # The slot may have been given to another name since.
+            if not slot or (self._names and self._names.slot_for(name) == slot):
                 return data[:2] + tail
         if not is_query(data):
             return None
@@ -127,9 +127,9 @@ class Answers:
             return reply(data, query, NOERROR, *loopback)
         names = self._names
         if names and kind == PTR and (address := address_of_pointer(name)):
-            place = names.ranges.place_of(address)
-            if place is not None:
-                return self._pointer(data, query, names.name(place))
+            slot = names.ranges.slot_of(address)
+            if slot is not None:
+                return self._pointer(data, query, names.name(slot))
         excluded = bool(name) and ("." not in name or self._excluded(name) is not None)
         if excluded or not names or not name or kind not in _MADE_UP:
             return Forward(data, query, excluded)
@@ -140,12 +140,12 @@ class Answers:
         return self._make_up(data, query, names)
 
     def _make_up(self, data: bytes, query: Query, names: Names) -> bytes:
-        place = names.place_of(query.name)
-        if place is None:
+        slot = names.slot_for(query.name)
+        if slot is None:
             return reply(data, query, SERVFAIL)
-        records = {A: [self._heads[A] + names.ranges.address(place)], AAAA: []}
+        records = {A: [self._heads[A] + names.ranges.address(slot)], AAAA: []}
         if self._ipv6:
-            records[AAAA].append(self._heads[AAAA] + names.ranges.address6(place))
+            records[AAAA].append(self._heads[AAAA] + names.ranges.address6(slot))
         if query.kind == ANY:
             return reply(data, query, NOERROR, *records[A], *records[AAAA])
         # Programs ask for both kinds, so the other answer is kept, too.
@@ -154,7 +154,7 @@ class Answers:
         for kind, made in records.items():
             asked = b"%b\0%c%b" % (before, kind, after)
             replies[kind] = reply(asked, query, NOERROR, *made)
-            self._keep(asked, replies[kind], query.name, place)
+            self._keep(asked, replies[kind], query.name, slot)
         return replies[query.kind]
 
     def _pointer(self, data: bytes, query: Query, name: str) -> bytes:
@@ -162,9 +162,9 @@ class Answers:
             return reply(data, query, NXDOMAIN)
         return reply(data, query, NOERROR, record(PTR, self._ttl, write_name(name)))
 
-    def _keep(self, data: bytes, made: bytes, name: str, place: int) -> bytes:
+    def _keep(self, data: bytes, made: bytes, name: str, slot: int) -> bytes:
         if len(data) <= LONGEST_KEPT:
             if len(self._kept) >= MOST_KEPT:
                 self._kept.clear()
-            self._kept[data[2:]] = name, place, made[2:]
+            self._kept[data[2:]] = name, slot, made[2:]
         return made

@@ -19,7 +19,7 @@ from cgtproxy.proxy.dns.service import Service
 from cgtproxy.proxy.dns.sockets import DnsListenSockets
 from cgtproxy.proxy.dns.system import System
 from cgtproxy.proxy.fakeip.pool import Pool
-from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.proxy.fakeip.slot_table import SlotTable
 from cgtproxy.proxy.fakeip.store import Store, state_directory
 from cgtproxy.proxy.io.addresses import SocketAddress
 from cgtproxy.proxy.io.throttle import Throttle
@@ -31,19 +31,19 @@ log = logging.getLogger("cgtproxy")
 
 
 class Resolver:
-    """`sockets` are those of each TPROXY that has a DNS server, by name; `slots` has all pools."""
+    """`sockets` are those of each TPROXY that has a DNS server, by name; `tables` has all pools."""
 
     def __init__(
         self,
         config: Config,
         sockets: Mapping[str, DnsListenSockets],
-        slots: Sequence[Slots],
+        tables: Sequence[SlotTable],
         targets: Mapping[Upstream, Sequence[SocketAddress]],
         health: Health,
     ) -> None:
         self._config = config
         self._listen_sockets = sockets
-        self._slots = slots
+        self._tables = tables
         self._targets = targets
         self._health = health
         self._throttle = Throttle()
@@ -51,12 +51,12 @@ class Resolver:
     def run(self, alive: int) -> None:
         """Until SIGTERM or the end of the pipe `alive`."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # is the supervisor's
-        if not self._slots:
+        if not self._tables:
             asyncio.run(self._serve({}, alive))
             return
         store = Store(state_directory())
         try:
-            pools = {slots.ranges.pool: store.pool(slots) for slots in self._slots}
+            pools = {table.ranges.pool: store.pool(table) for table in self._tables}
             for pool in pools.values():
                 pool.on_full = partial(self._tell_full, pool)
             store.start()

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.proxy.fakeip.slot_table import SlotTable
 from cgtproxy.runtime.event_loop import EventLoop
 
 PERIOD = 60.0  # seconds between two touches of what is held
@@ -15,15 +15,15 @@ PERIOD = 60.0  # seconds between two touches of what is held
 class FakeName(NamedTuple):
     """An address of a pool. `name` is "" if it stands for nothing: then there is no way there."""
 
-    slots: Slots
-    place: int
+    table: SlotTable
+    slot: int
     name: str
 
 
 class FakeNames:
     """`pools`: those of the whole configuration, for a name may have been asked for anywhere."""
 
-    def __init__(self, pools: Sequence[Slots]) -> None:
+    def __init__(self, pools: Sequence[SlotTable]) -> None:
         self._pools = pools
 
     def find(self, host: str) -> FakeName | None:
@@ -32,10 +32,10 @@ class FakeNames:
             return None
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         packed = socket.inet_pton(family, host.partition("%")[0])
-        for slots in self._pools:
-            place = slots.ranges.place_of(packed)
-            if place is not None:
-                return FakeName(slots, place, slots.name(place))
+        for table in self._pools:
+            slot = table.ranges.slot_of(packed)
+            if slot is not None:
+                return FakeName(table, slot, table.name(slot))
         return None
 
 
@@ -48,14 +48,14 @@ class Leases:
         self._scheduled = False
 
     def take(self, name: FakeName) -> None:
-        """Keep the place from getting another name, until as many calls of release()."""
-        name.slots.touch(name.place)
+        """Keep the slot from getting another name, until as many calls of release()."""
+        name.table.touch(name.slot)
         self._held[name] = self._held.get(name, 0) + 1
         if not self._scheduled:
             self._schedule()
 
     def release(self, name: FakeName) -> None:
-        name.slots.touch(name.place)
+        name.table.touch(name.slot)
         self._held[name] -= 1
         if not self._held[name]:
             del self._held[name]
@@ -67,6 +67,6 @@ class Leases:
     def _touch(self) -> None:
         self._scheduled = False
         for name in self._held:
-            name.slots.touch(name.place)
+            name.table.touch(name.slot)
         if self._held:
             self._schedule()

@@ -1,7 +1,7 @@
 """The names on disk, so that they survive a restart. A thread writes; no query waits for it.
 
 The file is behind by a second, so when all processes are killed, names that were just given are
-lost. But the file tells which places were next to get one: after such an end they stand for
+lost. But the file tells which slots were next to get one: after such an end they stand for
 nothing, and get no other name before the time has passed for which a name is kept anyway.
 
 The times of last use count seconds in which the server ran, over all its runs, so that no setting
@@ -20,14 +20,14 @@ from pathlib import Path
 from threading import Event, Thread
 
 from cgtproxy.proxy.fakeip.pool import Pool
-from cgtproxy.proxy.fakeip.slots import IN_USE, LONGEST, START, Slots
+from cgtproxy.proxy.fakeip.slot_table import IN_USE, LONGEST, START, SlotTable
 
 FILE = "fake-ip.db"
 PAUSE = 1.0  # seconds in which changes come together to one transaction
 COARSE = 60  # seconds; a use is written if the one that is written is older by that
-_CHUNK = 256  # places that are compared at once
+_CHUNK = 256  # slots that are compared at once
 
-# An exclusive lock: two resolvers would give one place two names. A killed process loses nothing
+# An exclusive lock: two resolvers would give one slot two names. A killed process loses nothing
 # that was committed to a WAL; a power failure may, and no application that remembers an address
 # survives that. What is checked here is checked again by quick_check.
 _SCHEMA = f"""
@@ -71,18 +71,18 @@ class Store:
         self._thread: Thread | None = None
         self._failing = False
 
-    def pool(self, slots: Slots) -> Pool:
+    def pool(self, table: SlotTable) -> Pool:
         """The pool, with its names of earlier runs, unless a crashed resolver had loaded them."""
         if not self._db:
-            return Pool(slots)
-        saved = _Saved(slots)
-        # Place 0 can have no name; its use tells that all was loaded.
+            return Pool(table)
+        saved = _Saved(table)
+        # Slot 0 can have no name; its use tells that all was loaded.
         try:
-            saved.load(self._db, names=not slots.used(0))
+            saved.load(self._db, names=not table.used(0))
         except sqlite3.Error as error:
             log.warning("not all names were read from %s: %s", FILE, error)
-        slots.touch(0)
-        saved.pool = Pool(slots, self._changed.set)
+        table.touch(0)
+        saved.pool = Pool(table, self._changed.set)
         self._pools.append(saved)
         return saved.pool
 
@@ -128,18 +128,18 @@ class _Saved:
 
     pool: Pool
 
-    def __init__(self, slots: Slots) -> None:
-        self._slots = slots
-        network, network6 = slots.ranges.pool
-        # A place's addresses follow from these two alone, not from the networks' sizes.
+    def __init__(self, table: SlotTable) -> None:
+        self._table = table
+        network, network6 = table.ranges.pool
+        # A slot's addresses follow from these two alone, not from the networks' sizes.
         self._key = f"{network.network_address} {network6.network_address}"
-        self._times = memoryview(array("I", bytes(4 * slots.ranges.size)))
+        self._times = memoryview(array("I", bytes(4 * table.ranges.size)))
         self._waiting: bytes | None = None
         self._offset = 0  # of the database's times
 
     def load(self, db: sqlite3.Connection, names: bool) -> None:
-        """Name the places, each as before; those that may have got other names since, by none."""
-        key, slots, size = self._key, self._slots, len(self._times)
+        """Name the slots, each as before; those that may have got other names since, by none."""
+        key, table, size = self._key, self._table, len(self._times)
         with db:
             db.execute("DELETE FROM names WHERE pool = ? AND place >= ?", (key, size))
         (last,) = db.execute("SELECT max(used) FROM names WHERE pool = ?", (key,)).fetchone()
@@ -148,16 +148,16 @@ class _Saved:
             return
         waiting = db.execute("SELECT waiting FROM pools WHERE pool = ?", (key,)).fetchone()
         lost = set(array("I", waiting[0] if waiting else b""))
-        slots.exact = not lost  # the run before has come to its end
+        table.exact = not lost  # the run before has come to its end
         rows = db.execute("SELECT place, name, used FROM names WHERE pool = ?", (key,))
-        for place, name, used in rows:
-            if place not in lost:
-                slots.set(place, name)
-                slots.touch(place, max(1, used - self._offset))
-                self._times[place] = slots.used(place)
-        for place in lost:
-            if place < size:
-                slots.touch(place, START)
+        for slot, name, used in rows:
+            if slot not in lost:
+                table.set(slot, name)
+                table.touch(slot, max(1, used - self._offset))
+                self._times[slot] = table.used(slot)
+        for slot in lost:
+            if slot < size:
+                table.touch(slot, START)
 
     def flush(self, db: sqlite3.Connection, coarseness: int, at_end: bool) -> None:
         # In this order: what gets its name in between must be among those that wait.
@@ -169,31 +169,31 @@ class _Saved:
             db.executemany(
                 "REPLACE INTO names VALUES (?, ?, ?, ?)",
                 (
-                    (self._key, place, self._slots.name(place), used + self._offset)
-                    for place, used in changed.items()
+                    (self._key, slot, self._table.name(slot), used + self._offset)
+                    for slot, used in changed.items()
                 ),
             )
             db.execute("REPLACE INTO pools VALUES (?, ?)", (self._key, waiting))
         self._waiting = waiting
-        for place, used in changed.items():
-            self._times[place] = used
+        for slot, used in changed.items():
+            self._times[slot] = used
 
     def _at_end(self) -> bytes:
-        """None is waiting; place 0, which can have no name, tells that times may be too old: those
+        """None is waiting; slot 0, which can have no name, tells that times may be too old: those
         of a run soon before, which did not come to its end."""
-        slots = self._slots
-        exact = slots.exact or slots.now() - START > IN_USE
+        table = self._table
+        exact = table.exact or table.now() - START > IN_USE
         return b"" if exact else array("I", [0]).tobytes()
 
     def _changes(self, coarseness: int) -> Iterator[tuple[int, int]]:
-        times, saved = self._slots.times, self._times
+        times, saved = self._table.times, self._times
         for first in range(0, len(times), _CHUNK):
             now = times[first : first + _CHUNK]
             if now == saved[first : first + _CHUNK]:
                 continue
-            for place, used in enumerate(now, first):
-                if place and used - saved[place] >= coarseness:
-                    yield place, used
+            for slot, used in enumerate(now, first):
+                if slot and used - saved[slot] >= coarseness:
+                    yield slot, used
 
 
 def _open(path: Path) -> sqlite3.Connection | None:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from cgtproxy.config.model import Config, FakePool
 from cgtproxy.proxy.dns.sockets import DnsListenSockets
 from cgtproxy.proxy.fakeip.ranges import Ranges
-from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.proxy.fakeip.slot_table import SlotTable
 from cgtproxy.proxy.supervisor.dns_sockets import DnsSockets
 from cgtproxy.proxy.supervisor.processes import Restarts, describe, spawn
 from cgtproxy.runtime.event_loop import Callback, EventLoop
@@ -20,7 +20,7 @@ from cgtproxy.runtime.event_loop import Callback, EventLoop
 _TIMEOUT = 5.0  # seconds in which it has to end when it is told to
 
 # What a resolver does, in a process of its own.
-Run: TypeAlias = Callable[[Mapping[str, DnsListenSockets], Sequence[Slots]], None]
+Run: TypeAlias = Callable[[Mapping[str, DnsListenSockets], Sequence[SlotTable]], None]
 
 log = logging.getLogger("cgtproxy")
 
@@ -32,14 +32,14 @@ class ResolverManager:
         self.pid = 0
         self._loop = loop
         self._sockets = DnsSockets()
-        self._slots: dict[FakePool, Slots] = {}
+        self._tables: dict[FakePool, SlotTable] = {}
         self._start: Callback = lambda: None
         self._stopping = False
         self._restarts = Restarts(loop)
 
     @property
-    def slots(self) -> Sequence[Slots]:
-        return list(self._slots.values())
+    def tables(self) -> Sequence[SlotTable]:
+        return list(self._tables.values())
 
     def open(self, config: Config) -> None:
         """Make the sockets that are missing. Raises CgtproxyError."""
@@ -48,7 +48,9 @@ class ResolverManager:
     def trim(self, config: Config) -> None:
         """Have the pools of this configuration, and no sockets that it does not want."""
         self._sockets.trim(config)
-        self._slots = {pool: self._slots.get(pool) or Slots(Ranges(pool)) for pool in config.pools}
+        self._tables = {
+            pool: self._tables.get(pool) or SlotTable(Ranges(pool)) for pool in config.pools
+        }
 
     def leave(self) -> None:
         """In another process, which serves no DNS."""
@@ -76,7 +78,7 @@ class ResolverManager:
     def _spawn(self, config: Config, run: Run) -> None:
         if not self.pid and (sockets := self._sockets.of(config)):
             try:
-                self.pid = spawn("the resolver", lambda: run(sockets, self.slots))
+                self.pid = spawn("the resolver", lambda: run(sockets, self.tables))
             except OSError as error:
                 log.error("no resolver can be started now: %s", error.strerror)
                 self._restarts.later(lambda: self._start())

@@ -18,7 +18,7 @@ from cgtproxy import __version__
 from cgtproxy.config.model import Config
 from cgtproxy.errors import CgtproxyError, NothingToServeError
 from cgtproxy.proxy.dns.sockets import DnsListenSockets
-from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.proxy.fakeip.slot_table import SlotTable
 from cgtproxy.proxy.io.addresses import show
 from cgtproxy.proxy.io.reactor import Reactor
 from cgtproxy.proxy.supervisor.listen_sockets import ListenSocketPool
@@ -143,11 +143,13 @@ class Supervisor:
         resolvers = self._resolver.addresses(self._config)
         self._listen_sockets.leave(number)
         self._resolver.leave()
-        pools = self._resolver.slots
+        pools = self._resolver.tables
         targets = self._checker.targets
         Worker(self._config, sockets, targets, self._health, pools, resolvers).run(self._alive[0])
 
-    def _be_resolver(self, sockets: Mapping[str, DnsListenSockets], pools: Sequence[Slots]) -> None:
+    def _be_resolver(
+        self, sockets: Mapping[str, DnsListenSockets], pools: Sequence[SlotTable]
+    ) -> None:
         from cgtproxy.proxy.dns.process import Resolver  # asyncio takes memory, here alone
 
         os.close(self._alive[1])

@@ -108,7 +108,7 @@ class Targets:
     def _is_made_up(self, address: str) -> bool:
         """Then it stands for the name itself, and nobody is there."""
         host = address.partition("%")[0]
-        return any(pool.place(host) is not None for pool in self._pools)
+        return any(pool.slot_of_host(host) is not None for pool in self._pools)
 
 
 def _servers() -> list[SocketAddress]:

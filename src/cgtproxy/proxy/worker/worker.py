@@ -15,7 +15,7 @@ from socket import AF_UNIX
 from cgtproxy.config.model import Config, Tproxy, Upstream
 from cgtproxy.proxy.fakeip.destinations import Destinations
 from cgtproxy.proxy.fakeip.names import FakeNames, Leases
-from cgtproxy.proxy.fakeip.slots import Slots
+from cgtproxy.proxy.fakeip.slot_table import SlotTable
 from cgtproxy.proxy.io.addresses import SocketAddress
 from cgtproxy.proxy.io.reactor import Deadlines, Reactor
 from cgtproxy.proxy.io.throttle import Throttle
@@ -51,7 +51,7 @@ class Worker:
         sockets: Mapping[str, ListenSockets],
         targets: Mapping[Upstream, Sequence[SocketAddress]],
         health: Health,
-        pools: Sequence[Slots],
+        pools: Sequence[SlotTable],
         resolvers: Mapping[str, bytes | str],
     ) -> None:
         self._config = config

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from cgtproxy.config.model import FakePool
 from cgtproxy.proxy.fakeip.ranges import Ranges
-from cgtproxy.proxy.fakeip.slots import IN_USE, LONGEST, START, Slots, is_name
-from unit.fakeip_pools import Clock, slots_of
+from cgtproxy.proxy.fakeip.slot_table import IN_USE, LONGEST, START, SlotTable, is_name
+from unit.fakeip_pools import Clock, table_of
 
 NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=LONGEST)
 
@@ -36,12 +36,12 @@ def exit_code(pid: int) -> int:
 
 @given(st.lists(st.tuples(st.integers(1, 14), NAMES), max_size=30))
 def test_every_place_keeps_the_last_name_it_got(given_names: list[tuple[int, str]]) -> None:
-    slots = slots_of(4, Clock())
-    for place, name in given_names:
-        slots.set(place, name)
-        slots.touch(place)
+    table = table_of(4, Clock())
+    for slot, name in given_names:
+        table.set(slot, name)
+        table.touch(slot)
     last = dict(given_names)
-    assert [slots.name(place) for place in range(15)] == [last.get(n, "") for n in range(15)]
+    assert [table.name(slot) for slot in range(15)] == [last.get(n, "") for n in range(15)]
 
 
 @pytest.mark.parametrize("text", ["", "a" * 254, "bücher.example", "a\nb", "a\0"])
@@ -52,83 +52,83 @@ def test_what_is_no_name(text: str) -> None:
 
 def test_time_is_counted_from_the_start_in_whole_seconds() -> None:
     clock = Clock()
-    slots = slots_of(4, clock)
-    assert (slots.now(), slots.used(1)) == (START, 0)
+    table = table_of(4, clock)
+    assert (table.now(), table.used(1)) == (START, 0)
     clock.time += 0.999
-    slots.touch(1)
-    assert slots.used(1) == START
+    table.touch(1)
+    assert table.used(1) == START
     clock.time += 0.001
-    slots.touch(1)
-    assert slots.used(1) == START + 1
-    slots.touch(2, START - 7)
-    assert slots.used(2) == START - 7
+    table.touch(1)
+    assert table.used(1) == START + 1
+    table.touch(2, START - 7)
+    assert table.used(2) == START - 7
 
 
 def test_a_place_is_in_use_for_five_minutes_after_each_touch() -> None:
     clock = Clock()
-    slots = slots_of(4, clock)
-    assert not slots.in_use(1)
+    table = table_of(4, clock)
+    assert not table.in_use(1)
     clock.time += 1000.9
-    slots.touch(1)
+    table.touch(1)
     clock.time += IN_USE
-    assert slots.in_use(1)
+    assert table.in_use(1)
     clock.time += 1
-    assert not slots.in_use(1)
+    assert not table.in_use(1)
 
 
 def test_what_was_used_in_an_earlier_run_may_have_been_used_just_before_this_one() -> None:
     clock = Clock()
-    slots = slots_of(4, clock)
-    slots.touch(1, 1)
+    table = table_of(4, clock)
+    table.touch(1, 1)
     clock.time += IN_USE
-    assert slots.in_use(1)
+    assert table.in_use(1)
     clock.time += 1
-    assert not slots.in_use(1)
+    assert not table.in_use(1)
 
 
 def test_what_was_used_in_an_earlier_run_that_has_told_when() -> None:
-    slots = slots_of(4, Clock())
-    slots.exact = True
-    slots.touch(1, START - 1)
-    slots.touch(2, START - IN_USE - 3)
-    assert (slots.in_use(1), slots.in_use(2), slots.in_use(3)) == (True, False, False)
+    table = table_of(4, Clock())
+    table.exact = True
+    table.touch(1, START - 1)
+    table.touch(2, START - IN_USE - 3)
+    assert (table.in_use(1), table.in_use(2), table.in_use(3)) == (True, False, False)
 
 
 def test_another_process_reads_names_and_tells_of_use() -> None:
     clock = Clock()
-    slots = slots_of(4, clock)
+    table = table_of(4, clock)
     to_child, from_parent = os.pipe()
 
     def worker() -> bool:
         os.read(to_child, 1)
         clock.time += 50
-        slots.touch(3)
-        return slots.name(3) == "example.org"
+        table.touch(3)
+        return table.name(3) == "example.org"
 
     pid = in_child(worker)
-    slots.set(3, "example.org")
-    slots.touch(3)
+    table.set(3, "example.org")
+    table.touch(3)
     os.write(from_parent, b"!")
     assert exit_code(pid) == 0
-    assert slots.used(3) == START + 50
+    assert table.used(3) == START + 50
 
 
 def test_a_reader_in_another_process_never_sees_a_mix() -> None:
     names = "a" * 250, "b" * 249 + "c"
-    slots = slots_of(4, Clock())
-    slots.touch(1)
+    table = table_of(4, Clock())
+    table.touch(1)
 
     def reader() -> bool:
         left = dict.fromkeys((*names, ""), 0)
         while left[names[0]] < 20000 or left[names[1]] < 20000:
-            left[slots.name(1)] += 1  # KeyError for anything else
+            left[table.name(1)] += 1  # KeyError for anything else
         return True
 
     pid, ended, status = in_child(reader), 0, 0
     while not ended:
         ended, status = os.waitpid(pid, os.WNOHANG)
         for name in names:
-            slots.set(1, name)
+            table.set(1, name)
     assert os.waitstatus_to_exitcode(status) == 0
 
 
@@ -141,11 +141,11 @@ def shared_kilobytes() -> int:
 
 def test_memory_is_taken_by_names_only() -> None:
     before = shared_kilobytes()
-    slots = Slots(Ranges(FakePool()))
-    for place in range(1, 401):
-        slots.set(place, f"host-{place}.example.org")
-        slots.touch(place)
-    for place in range(1, slots.ranges.size, 100):  # somebody scans the pool's addresses
-        slots.name(place)
+    table = SlotTable(Ranges(FakePool()))
+    for slot in range(1, 401):
+        table.set(slot, f"host-{slot}.example.org")
+        table.touch(slot)
+    for slot in range(1, table.ranges.size, 100):  # somebody scans the pool's addresses
+        table.name(slot)
     # Times and sums are a megabyte, and 400 names 100 KiB; all records together would be 32 MiB.
     assert 100 <= shared_kilobytes() - before < 1400

@@ -1,4 +1,4 @@
-"""What all processes of the server share of one pool: each place's name, and its last use.
+"""What all processes of the server share of one pool: each slot's name, and its last use.
 
 The memory is made before the processes are. Only the resolver gives names; everybody reads them
 and tells of use.
@@ -13,7 +13,7 @@ from zlib import crc32
 
 from cgtproxy.proxy.fakeip.ranges import Ranges
 
-IN_USE = 300  # seconds since its last use for which a place keeps its name, whatever happens
+IN_USE = 300  # seconds since its last use for which a slot keeps its name, whatever happens
 _ROUNDED = 2  # seconds that are lost at the end of one run and the beginning of the next
 LONGEST = 253  # bytes of a name as text (RFC 1035, 2.3.4)
 START = 1 << 31  # the time when the memory was made; what was used in earlier runs is before it
@@ -22,11 +22,11 @@ _RECORD = 1 + LONGEST + 2  # bytes: length and name, and 16 records to a page
 
 
 def is_name(text: str) -> bool:
-    """Whether it can be a place's name: the text is printable ASCII, and not too long."""
+    """Whether it can be a slot's name: the text is printable ASCII, and not too long."""
     return 0 < len(text) <= LONGEST and text.isascii() and text.isprintable()
 
 
-class Slots:
+class SlotTable:
     """Times are whole seconds; 0 is the last use of what never was used.
 
     `clock` does not advance while the computer sleeps, as the timers by which connections tell of
@@ -40,42 +40,42 @@ class Slots:
         self._zero = clock() - START
         self._names = mmap.mmap(-1, ranges.size * _RECORD)
         self._sums = memoryview(mmap.mmap(-1, ranges.size * 4)).cast("I")
-        self.times = memoryview(mmap.mmap(-1, ranges.size * 4)).cast("I")  # of last use, by place
+        self.times = memoryview(mmap.mmap(-1, ranges.size * 4)).cast("I")  # of last use, by slot
         self.exact = False  # whether the times of earlier runs are those of the very last uses
 
     def now(self) -> int:
         return int(self._clock() - self._zero)
 
-    def name(self, place: int) -> str:
+    def name(self, slot: int) -> str:
         """ "" if there is none.
 
         A name that is being replaced has another checksum, in whatever order the processor of
         the reader sees the bytes change.
         """
-        if not self.times[place]:
+        if not self.times[slot]:
             return ""
-        offset = place * _RECORD + 1
+        offset = slot * _RECORD + 1
         name = self._names[offset : offset + self._names[offset - 1]]
-        return name.decode("ascii", "replace") if crc32(name) == self._sums[place] else ""
+        return name.decode("ascii", "replace") if crc32(name) == self._sums[slot] else ""
 
-    def set(self, place: int, name: str) -> None:
-        """Name a place that is not in use; nobody sees it before the place's first touch()."""
+    def set(self, slot: int, name: str) -> None:
+        """Name a slot that is not in use; nobody sees it before the slot's first touch()."""
         encoded = name.encode("ascii")
-        offset = place * _RECORD
+        offset = slot * _RECORD
         self._names[offset : offset + 1 + len(encoded)] = bytes((len(encoded),)) + encoded
-        self._sums[place] = crc32(encoded)
+        self._sums[slot] = crc32(encoded)
 
-    def used(self, place: int) -> int:
-        return self.times[place]
+    def used(self, slot: int) -> int:
+        return self.times[slot]
 
-    def touch(self, place: int, now: int | None = None) -> None:
-        """The place is being used."""
-        self.times[place] = self.now() if now is None else now
+    def touch(self, slot: int, now: int | None = None) -> None:
+        """The slot is being used."""
+        self.times[slot] = self.now() if now is None else now
 
-    def in_use(self, place: int) -> bool:
-        """Whoever knows the place may still count on its name. What was used in an earlier run
+    def in_use(self, slot: int) -> bool:
+        """Whoever knows the slot may still count on its name. What was used in an earlier run
         may have been used at its very end, unless that is known."""
-        used = self.times[place]
+        used = self.times[slot]
         if used >= START:
             return self.now() - used <= IN_USE
         since = min(used + _ROUNDED, START) if self.exact else START
