@@ -80,7 +80,11 @@ def test_a_query_is_what_dnspython_meant(query: dns.message.QueryMessage) -> Non
     wire = query.to_wire()
     parsed = parse_query(wire)
     question = query.question[0]
-    assert (parsed.name, parsed.kind, parsed.class_) == (escaped(question.name), question.rdtype, 1)
+    assert (parsed.name, parsed.rrtype, parsed.class_) == (
+        escaped(question.name),
+        question.rdtype,
+        1,
+    )
     expected = Edns(query.payload, query.edns, bool(query.ednsflags & dns.flags.DO))
     assert parsed.edns == (expected if query.edns >= 0 else None)
     assert wire[parsed.end :].startswith(b"\0\0\x29" if parsed.edns else b"")

@@ -30,9 +30,11 @@ CHAIN = (
 FOUND = (b"\xc0\0\2\1", b"\xc0\0\2\2")
 
 
-def answer(*records: tuple[str | int, ...], kind: int = A, rcode: int = 0, flags: int = 0) -> bytes:
+def answer(
+    *records: tuple[str | int, ...], rrtype: int = A, rcode: int = 0, flags: int = 0
+) -> bytes:
     """The answer to query number 7, names compressed."""
-    query = dns.message.from_wire(build_query(7, NAME, kind))
+    query = dns.message.from_wire(build_query(7, NAME, rrtype))
     reply = dns.message.make_response(query)
     reply.set_rcode(dns.rcode.Rcode(rcode))
     reply.flags |= flags
@@ -78,7 +80,7 @@ def test_aliases_of_another_class_do_not_count() -> None:
 
 
 def test_ipv6() -> None:
-    data = answer((NAME + ".", 9, "AAAA", "2001:db8::1"), kind=AAAA)
+    data = answer((NAME + ".", 9, "AAAA", "2001:db8::1"), rrtype=AAAA)
     expected = bytes.fromhex("20010db8000000000000000000000001")
     assert parse_addresses(data, 7, NAME, AAAA) == Addresses(0, (expected,), 9)
 
@@ -114,11 +116,11 @@ def test_truncated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("id_", "name", "kind"), [(8, NAME, A), (7, "ww.example.com", A), (7, NAME, AAAA)]
+    ("id_", "name", "rrtype"), [(8, NAME, A), (7, "ww.example.com", A), (7, NAME, AAAA)]
 )
-def test_answers_to_something_else(id_: int, name: str, kind: int) -> None:
+def test_answers_to_something_else(id_: int, name: str, rrtype: int) -> None:
     with pytest.raises(MalformedError, match="answers"):
-        parse_addresses(answer(*CHAIN), id_, name, kind)
+        parse_addresses(answer(*CHAIN), id_, name, rrtype)
 
 
 def test_neither_queries_nor_other_things_are_answers() -> None:

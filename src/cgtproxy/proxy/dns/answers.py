@@ -91,7 +91,9 @@ class Answers:
     def __init__(self, dns: Dns, names: Names | None, ipv6: bool) -> None:
         self._names = names
         self._ttl = dns.ttl
-        self._heads = {kind: record_head(kind, dns.ttl, len(_LOOPBACK[kind])) for kind in (A, AAAA)}
+        self._heads = {
+            rrtype: record_head(rrtype, dns.ttl, len(_LOOPBACK[rrtype])) for rrtype in (A, AAAA)
+        }
         self._ipv6 = ipv6
         patterns = [translate(pattern.lower()) for pattern in dns.exclude]
         self._excluded = re.compile("|".join(patterns) or r"(?!)").match
@@ -121,21 +123,23 @@ class Answers:
         return self._decide(data, query)
 
     def _decide(self, data: bytes, query: Query) -> bytes | Forward:
-        name, kind = query.name, query.kind
+        name, rrtype = query.name, query.rrtype
         if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, section 6.3
-            loopback = (head + _LOOPBACK[k] for k, head in self._heads.items() if kind in (k, ANY))
+            loopback = (
+                head + _LOOPBACK[k] for k, head in self._heads.items() if rrtype in (k, ANY)
+            )
             return reply(data, query, NOERROR, *loopback)
         names = self._names
-        if names and kind == PTR and (address := address_of_pointer(name)):
+        if names and rrtype == PTR and (address := address_of_pointer(name)):
             slot = names.ranges.slot_of(address)
             if slot is not None:
                 return self._pointer(data, query, names.name(slot))
         excluded = bool(name) and ("." not in name or self._excluded(name) is not None)
-        if excluded or not names or not name or kind not in _MADE_UP:
+        if excluded or not names or not name or rrtype not in _MADE_UP:
             return Forward(data, query, excluded)
         if not _HOST.fullmatch(name):
             return reply(data, query, NXDOMAIN)
-        if kind in (HTTPS, SVCB) or (kind == AAAA and not self._ipv6):
+        if rrtype in (HTTPS, SVCB) or (rrtype == AAAA and not self._ipv6):
             return self._keep(data, reply(data, query), name, 0)
         return self._make_up(data, query, names)
 
@@ -146,16 +150,16 @@ class Answers:
         records = {A: [self._heads[A] + names.ranges.address(slot)], AAAA: []}
         if self._ipv6:
             records[AAAA].append(self._heads[AAAA] + names.ranges.address6(slot))
-        if query.kind == ANY:
+        if query.rrtype == ANY:
             return reply(data, query, NOERROR, *records[A], *records[AAAA])
-        # Programs ask for both kinds, so the other answer is kept, too.
+        # Programs ask for both types, so the other answer is kept, too.
         before, after = data[: query.end - 4], data[query.end - 2 :]
         replies = {}
-        for kind, made in records.items():
-            asked = b"%b\0%c%b" % (before, kind, after)
-            replies[kind] = reply(asked, query, NOERROR, *made)
-            self._keep(asked, replies[kind], query.name, slot)
-        return replies[query.kind]
+        for rrtype, made in records.items():
+            asked = b"%b\0%c%b" % (before, rrtype, after)
+            replies[rrtype] = reply(asked, query, NOERROR, *made)
+            self._keep(asked, replies[rrtype], query.name, slot)
+        return replies[query.rrtype]
 
     def _pointer(self, data: bytes, query: Query, name: str) -> bytes:
         if not name:

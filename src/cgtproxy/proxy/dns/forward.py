@@ -92,7 +92,7 @@ def _question(forward: Forward) -> _Question:
     """Equal for queries that have the same answer, but for what tells one client from another."""
     query = forward.query
     edns = query.edns and query.edns.dnssec_ok
-    return forward.data[2:4], query.name, query.kind, query.class_, edns, forward.excluded
+    return forward.data[2:4], query.name, query.rrtype, query.class_, edns, forward.excluded
 
 
 def _with_question(answer: bytes, forward: Forward) -> bytes:

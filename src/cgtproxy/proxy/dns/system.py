@@ -11,9 +11,9 @@ from ipaddress import ip_address
 from cgtproxy.proxy.dns.clients import AskError, StreamClient, UdpClient
 from cgtproxy.proxy.dns.dial import DirectRoute
 from cgtproxy.proxy.dns.failover_client import FailoverClient
+from cgtproxy.proxy.io.addresses import is_address
 from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.names import system
-from cgtproxy.proxy.names.stub import is_address
 from cgtproxy.proxy.protocols.dns import (
     AAAA,
     NOERROR,
@@ -58,20 +58,20 @@ class System:
         until, found = self._known.get(host, (0.0, []))
         if time.monotonic() < until:
             return found
-        answers = await asyncio.gather(*(self._look_up(host, kind) for kind in _FAMILIES))
+        answers = await asyncio.gather(*(self._look_up(host, rrtype) for rrtype in _FAMILIES))
         found = [address for _, addresses in answers for address in addresses]
         if found:
             ttl = min(ttl for ttl, addresses in answers if addresses)
             self._known[host] = time.monotonic() + max(ttl, _SHORTEST), found
         return found
 
-    async def _look_up(self, host: str, kind: int) -> tuple[int, list[str]]:
+    async def _look_up(self, host: str, rrtype: int) -> tuple[int, list[str]]:
         try:
-            answer = await self._current().ask(build_query(0, host, kind))
-            _, found, ttl = parse_addresses(answer, 0, host, kind)
+            answer = await self._current().ask(build_query(0, host, rrtype))
+            _, found, ttl = parse_addresses(answer, 0, host, rrtype)
         except (AskError, ValueError):  # a MalformedError is one
             return 0, []
-        return ttl, [socket.inet_ntop(_FAMILIES[kind], packed) for packed in found]
+        return ttl, [socket.inet_ntop(_FAMILIES[rrtype], packed) for packed in found]
 
     def _current(self) -> FailoverClient:
         servers = system.servers()
@@ -90,17 +90,17 @@ def from_hosts(data: bytes) -> bytes | None:
     """The answer to a query about what is in the hosts file."""
     try:
         query = parse_query(data)
-        if query.kind == PTR and (address := address_of_pointer(query.name)):
+        if query.rrtype == PTR and (address := address_of_pointer(query.name)):
             known = system.names(str(ip_address(address)))
             found = [write_name(name) for name in known[:1]]
-        elif query.kind in _FAMILIES:
+        elif query.rrtype in _FAMILIES:
             known = system.hosts(query.name)
             packed = [ip_address(text.partition("%")[0]).packed for text in known]
-            found = [one for one in packed if len(one) == (4 if query.kind == A else 16)]
+            found = [one for one in packed if len(one) == (4 if query.rrtype == A else 16)]
         else:
             return None
     except ValueError:  # no name; a MalformedError is one
         return None
     if not known:
         return None
-    return reply(data, query, NOERROR, *(record(query.kind, _TTL, one) for one in found))
+    return reply(data, query, NOERROR, *(record(query.rrtype, _TTL, one) for one in found))

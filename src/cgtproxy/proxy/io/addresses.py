@@ -31,6 +31,15 @@ def original_destination(family: int, sockaddr: bytes) -> Address:
     return socket.inet_ntop(family, sockaddr[8:24]), port, 0, scope
 
 
+def is_address(text: str) -> bool:
+    """Whether `text` is an IPv4 or IPv6 address, the latter perhaps with a zone (RFC 4007)."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def is_loopback(host: str) -> bool:
     return host.startswith(("127.", "::")) and _is_loopback(host)
 

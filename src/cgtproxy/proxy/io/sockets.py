@@ -178,16 +178,16 @@ def spoofing(source: Address, family: int, mark: int) -> Socket:
     return sock
 
 
-def _transparent(family: int, kind: int, port: int, mark: int) -> Socket:
+def _transparent(family: int, type_: int, port: int, mark: int) -> Socket:
     shared = (socket.SOL_SOCKET, socket.SO_REUSEADDR), (socket.SOL_SOCKET, socket.SO_REUSEPORT)
-    return _bound(family, kind, (_WILDCARD[family][0], port), mark, *shared, TRANSPARENT[family])
+    return _bound(family, type_, (_WILDCARD[family][0], port), mark, *shared, TRANSPARENT[family])
 
 
 def _bound(
-    family: int, kind: int, address: tuple[str, int], mark: int, *options: tuple[int, int]
+    family: int, type_: int, address: tuple[str, int], mark: int, *options: tuple[int, int]
 ) -> Socket:
     """`options` are those to be switched on. Raises CgtproxyError."""
-    sock = socket.SocketType(family, kind)
+    sock = socket.SocketType(family, type_)
     try:
         if family == AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -8,10 +8,9 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from ipaddress import ip_address
 from typing import TypeAlias
 
-from cgtproxy.proxy.io.addresses import AF_INET, AF_INET6, Address
+from cgtproxy.proxy.io.addresses import AF_INET, AF_INET6, Address, is_address
 from cgtproxy.proxy.io.reactor import WRITABLE, Reactor
 from cgtproxy.proxy.io.sockets import Socket, outgoing_datagrams
 from cgtproxy.proxy.protocols.dns import (
@@ -101,7 +100,7 @@ class _LookUp:
     def __init__(self, stub: Stub, name: str) -> None:
         self.name = name
         self.waiting: list[Done] = []
-        self.found: dict[int, Addresses] = {}  # by type
+        self.found: dict[int, Addresses] = {}  # by rrtype
         self.stub = stub
         self._servers = list(stub.servers())  # without those that have failed
         self._attempts = 0
@@ -134,11 +133,11 @@ class _LookUp:
             self._servers.remove(server)
             self.stub.reactor.soon(self.ask)
 
-    def answered(self, kind: int, answer: Addresses) -> None:
+    def answered(self, rrtype: int, answer: Addresses) -> None:
         if self._over:
             return
         first = not self.found
-        self.found[kind] = answer
+        self.found[rrtype] = answer
         if len(self.found) == len(_FAMILIES):
             self._end()
         elif first and answer.found:
@@ -152,8 +151,8 @@ class _LookUp:
             exchange.close()
         self._exchanges.clear()  # they know this one: a cycle
         addresses = [
-            socket.inet_ntop(_FAMILIES[kind], packed)
-            for kind, answer in sorted(self.found.items())
+            socket.inet_ntop(_FAMILIES[rrtype], packed)
+            for rrtype, answer in sorted(self.found.items())
             for packed in answer.found
         ]
         ttls = [answer.ttl for answer in self.found.values() if answer.found]
@@ -168,10 +167,10 @@ class _Exchange:
         self._look_up = look_up
         self._server = server
         self._reactor = look_up.stub.reactor
-        missing = [kind for kind in _FAMILIES if kind not in look_up.found]
+        missing = [rrtype for rrtype in _FAMILIES if rrtype not in look_up.found]
         self._refused = False
-        self._ids = {kind: int.from_bytes(os.urandom(2), "big") for kind in missing}
-        self._unsent = [build_query(self._ids[kind], look_up.name, kind) for kind in missing]
+        self._ids = {rrtype: int.from_bytes(os.urandom(2), "big") for rrtype in missing}
+        self._unsent = [build_query(self._ids[rrtype], look_up.name, rrtype) for rrtype in missing]
         family, address = server
         self._sock: Socket | None = outgoing_datagrams(family, look_up.stub.mark)
         try:
@@ -204,14 +203,14 @@ class _Exchange:
                 self._take(self._sock.recv(_READ))
 
     def _take(self, data: bytes) -> None:
-        for kind, id_ in list(self._ids.items()):
+        for rrtype, id_ in list(self._ids.items()):
             try:
-                answer = parse_addresses(data, id_, self._look_up.name, kind)
+                answer = parse_addresses(data, id_, self._look_up.name, rrtype)
             except MalformedError:
                 continue
-            del self._ids[kind]
+            del self._ids[rrtype]
             if answer.rcode in (NOERROR, NXDOMAIN):
-                self._look_up.answered(kind, answer)
+                self._look_up.answered(rrtype, answer)
             else:
                 self._refused = True
         if self._refused and not self._ids:
@@ -226,11 +225,3 @@ class _Exchange:
             self._reactor.drop(self._sock.fileno())
             self._sock.close()
             self._sock = None
-
-
-def is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Generic, TypeVar
+
+from cgtproxy.proxy.io.addresses import is_address
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ def names(address: str) -> list[str]:
 def parse_servers(text: str) -> list[str]:
     lines = (line.split() for line in text.splitlines())
     named = [words[1] for words in lines if words[:1] == ["nameserver"] and len(words) > 1]
-    return [word for word in named if _is_address(word)]
+    return [word for word in named if is_address(word)]
 
 
 def parse_domains(text: str) -> list[str]:
@@ -71,17 +72,9 @@ def parse_hosts(text: str) -> dict[str, list[str]]:
 def _entries(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         address, *names = line.partition("#")[0].split() or ("",)
-        if _is_address(address):
+        if is_address(address):
             for name in names:
                 yield address, name.lower().rstrip(".")
-
-
-def _is_address(word: str) -> bool:
-    try:
-        ip_address(word)
-    except ValueError:
-        return False
-    return True
 
 
 class _File(Generic[T]):

@@ -42,7 +42,7 @@ class Addresses(NamedTuple):
 
 class Record(NamedTuple):
     name: str
-    kind: int
+    rrtype: int
     class_: int
     ttl: int
     start: int
@@ -97,34 +97,34 @@ def write_name(name: str) -> bytes:
 def records(data: bytes, at: int, count: int) -> Iterator[Record]:
     for _ in range(count):
         name, at = read_name(data, at)
-        kind, class_, ttl, length = RECORD.unpack_from(data, at)
+        rrtype, class_, ttl, length = RECORD.unpack_from(data, at)
         start = at + RECORD.size
         at = start + length
         if at > len(data):
             raise MalformedError("a record is cut short")
-        yield Record(name, kind, class_, ttl, start, at)
+        yield Record(name, rrtype, class_, ttl, start, at)
 
 
-def build_query(id_: int, name: str, kind: int, *, edns: bool = True) -> bytes:
+def build_query(id_: int, name: str, rrtype: int, *, edns: bool = True) -> bytes:
     """Raises ValueError for what is no host's name."""
     opt = b"\0" + RECORD.pack(OPT, LARGEST_UDP, 0, 0) if edns else b""
     header = HEADER.pack(id_, RD, 1, 0, 0, bool(edns))
-    return header + write_name(name) + QUESTION.pack(kind, IN) + opt
+    return header + write_name(name) + QUESTION.pack(rrtype, IN) + opt
 
 
-def parse_addresses(answer: bytes, id_: int, name: str, kind: int) -> Addresses:
-    """The addresses in the answer to `build_query(id_, name, kind)`, where `kind` is A or AAAA.
+def parse_addresses(answer: bytes, id_: int, name: str, rrtype: int) -> Addresses:
+    """The addresses in the answer to `build_query(id_, name, rrtype)`, where `rrtype` is A or AAAA.
 
     There are none where `rcode` is not 0. Raises MalformedError, also for an answer to something
     else, and for one that is truncated before the first address.
     """
     try:
-        return _addresses(answer, id_, name.rstrip(".").lower(), kind)
+        return _addresses(answer, id_, name.rstrip(".").lower(), rrtype)
     except (IndexError, struct.error):
         raise MalformedError("the message is cut short") from None
 
 
-def _addresses(data: bytes, id_: int, name: str, kind: int) -> Addresses:
+def _addresses(data: bytes, id_: int, name: str, rrtype: int) -> Addresses:
     given, flags, questions, answers, _, _ = HEADER.unpack_from(data)
     rcode = flags & RCODE
     if given != id_ or not flags & QR or flags & OPCODE:
@@ -133,27 +133,27 @@ def _addresses(data: bytes, id_: int, name: str, kind: int) -> Addresses:
         return Addresses(rcode, (), 0)
     asked, at = read_name(data, HEADER.size)
     end = at + QUESTION.size
-    if (questions, asked, *QUESTION.unpack_from(data, at)) != (1, name, kind, IN):
+    if (questions, asked, *QUESTION.unpack_from(data, at)) != (1, name, rrtype, IN):
         raise MalformedError("this answers another question")
     if rcode:
         return Addresses(rcode, (), 0)
-    found, ttl = _follow(data, list(records(data, end, answers)), name, kind)
+    found, ttl = _follow(data, list(records(data, end, answers)), name, rrtype)
     if not found and flags & TC:
         raise MalformedError("the answer is truncated")
     return Addresses(rcode, found, ttl)
 
 
 def _follow(
-    data: bytes, answers: list[Record], name: str, kind: int
+    data: bytes, answers: list[Record], name: str, rrtype: int
 ) -> tuple[tuple[bytes, ...], int]:
     """The addresses at the end of the chain of aliases, and the least TTL on the way."""
-    aliases = {r.name: r for r in answers if r.kind == CNAME and r.class_ == IN}
+    aliases = {r.name: r for r in answers if r.rrtype == CNAME and r.class_ == IN}
     ttls = []
     while alias := aliases.pop(name, None):
         name, _ = read_name(data, alias.start)
         ttls.append(alias.ttl)
-    at_end = [r for r in answers if (r.name, r.kind, r.class_) == (name, kind, IN)]
-    if any(r.end - r.start != _ADDRESS_SIZES[kind] for r in at_end):
+    at_end = [r for r in answers if (r.name, r.rrtype, r.class_) == (name, rrtype, IN)]
+    if any(r.end - r.start != _ADDRESS_SIZES[rrtype] for r in at_end):
         raise MalformedError("an address of the wrong size")
     ttls += [r.ttl for r in at_end]
     # A TTL with its highest bit set counts as 0 (RFC 2181, section 8).

@@ -51,7 +51,7 @@ class Query(NamedTuple):
     """The question of a message, which ends at `end`. `name` is as `read_name` gives it."""
 
     name: str
-    kind: int
+    rrtype: int
     class_: int
     end: int
     edns: Edns | None
@@ -88,18 +88,18 @@ def _query(data: bytes) -> Query:
     if before + additional > MOST_RECORDS:
         raise MalformedError(f"{before + additional} records in a query")
     name, at = read_name(data, HEADER.size)
-    kind, class_ = QUESTION.unpack_from(data, at)
+    rrtype, class_ = QUESTION.unpack_from(data, at)
     end = reached = at + QUESTION.size
     edns = None
     for number, record in enumerate(records(data, end, before + additional)):
-        if record.kind == OPT:
+        if record.rrtype == OPT:
             if edns or record.name or number < before:  # RFC 6891, section 6.1.1
                 raise MalformedError("a misplaced OPT record")
             edns = _edns(data, record)
         reached = record.end
     if reached != len(data):
         raise MalformedError("something follows the message")
-    return Query(name, kind, class_, end, edns)
+    return Query(name, rrtype, class_, end, edns)
 
 
 def _edns(data: bytes, record: Record) -> Edns:
@@ -124,14 +124,14 @@ def address_of_pointer(name: str) -> bytes | None:
     return None
 
 
-def record(kind: int, ttl: int, data: bytes) -> bytes:
+def record(rrtype: int, ttl: int, data: bytes) -> bytes:
     """A record of the name that is asked for: the question is at the same place in each message."""
-    return record_head(kind, ttl, len(data)) + data
+    return record_head(rrtype, ttl, len(data)) + data
 
 
-def record_head(kind: int, ttl: int, size: int) -> bytes:
+def record_head(rrtype: int, ttl: int, size: int) -> bytes:
     """What precedes its data."""
-    return b"\xc0\x0c" + RECORD.pack(kind, IN, ttl, size)
+    return b"\xc0\x0c" + RECORD.pack(rrtype, IN, ttl, size)
 
 
 def reply(data: bytes, query: Query, rcode: int = NOERROR, *records: bytes) -> bytes:

@@ -67,23 +67,23 @@ def end_of(data: bytes | memoryview, start: int) -> int | None:
     """As decode(), but only where the endpoint ends."""
     if len(data) <= start:
         return None
-    kind, begin = data[start], start + 1
-    if kind == DOMAIN:
+    address_type, begin = data[start], start + 1
+    if address_type == DOMAIN:
         if len(data) <= begin:
             return None
         length, begin = data[begin], begin + 1
-    elif kind in LENGTHS:
-        length = LENGTHS[kind]
+    elif address_type in LENGTHS:
+        length = LENGTHS[address_type]
     else:
-        raise HandshakeError(f"address type {kind} is none")
+        raise HandshakeError(f"address type {address_type} is none")
     end = begin + length + 2
     return end if len(data) >= end else None
 
 
-def _host(kind: int, raw: bytes) -> str:
-    if kind == DOMAIN:
+def _host(address_type: int, raw: bytes) -> str:
+    if address_type == DOMAIN:
         return raw.decode("ascii", "backslashreplace")
-    return inet_ntop(AF_INET if kind == IPV4 else AF_INET6, raw)
+    return inet_ntop(AF_INET if address_type == IPV4 else AF_INET6, raw)
 
 
 def udp_header(endpoint: HostPort) -> bytes:
