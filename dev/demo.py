@@ -147,12 +147,12 @@ def table(seen: list[dict[bed.Flow, bed.Outcome]]) -> bool:
 
 def by_name(seen: Seen, asked: str) -> bool:
     """Print what became of the name; `asked` is what the SOCKS5 server has logged of it."""
-    made_up = bool(seen.addresses) and all(
+    fake_ip = bool(seen.addresses) and all(
         re.match(r"198\.1[89]\.|fc00:", address) for address in seen.addresses
     )
     arrived = seen.named.local == (ITS_ADDRESS, 443)
     rows = {
-        "DNS tells it": (made_up, f"{' and '.join(seen.addresses)}, made up by cgtproxy"),
+        "DNS tells it": (fake_ip, f"{' and '.join(seen.addresses)}, from its pool"),
         "SOCKS5 server": (NAME in asked, asked),
         "it is answered by": (arrived, f"{seen.named.by}, at {ITS_ADDRESS}" if arrived else "-"),
     }

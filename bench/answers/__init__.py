@@ -1,1 +1,1 @@
-"""How fast made-up addresses are answered, beside other servers with fake-ip."""
+"""How fast fake-ip addresses are answered, beside other servers with fake-ip."""

@@ -42,7 +42,7 @@ PAST = "sends queries over UDP past this TPROXY's DNS server"
         (
             "no-udp: true, upstream: socks5://h, dns: {}",
             [
-                f"6:33: tproxies.a.no-udp: {PAST}, and UDP to made-up addresses is refused; "
+                f"6:33: tproxies.a.no-udp: {PAST}, and UDP to fake-ip addresses is refused; "
                 "remove no-udp or dns"
             ],
         ),

@@ -1,4 +1,4 @@
-"""A name keeps its made-up address as long as a connection or a UDP session has to do with it."""
+"""A name keeps its fake-ip address as long as a connection or a UDP session has to do with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections to made-up addresses: whoever leads to the destination is given its name."""
+"""Connections to fake-ip addresses: whoever leads to the destination is given its name."""
 
 from __future__ import annotations
 
@@ -88,15 +88,15 @@ def ask(app, kind, version, *names, rounds=1, port=PORT):
     return [line.split(" ") for line in output.decode().splitlines()]
 
 
-def is_made_up(address):
+def is_fake_ip(address):
     return bool(re.match(r"198\.1[89]\.|fc00:", address))
 
 
 def check(answers, count, real):
     assert len(answers) == count, answers
-    for _, made_up, source, *answer in answers:
-        assert is_made_up(made_up)
-        assert source == made_up
+    for _, fake_ip, source, *answer in answers:
+        assert is_fake_ip(fake_ip)
+        assert source == fake_ip
         assert answer[:3] == ["origin", real, str(PORT)]
 
 
@@ -137,8 +137,8 @@ def test_tcp_through(start, names, cgroup, tmp_path, name):
         for version in REAL:
             host = f"host{version}.example"
             names.tell(host, *REAL.values())
-            ((_, made_up, _, *answer),) = ask(cgroup(f"app-{version}"), "tcp", version, host)
-            assert is_made_up(made_up)
+            ((_, fake_ip, _, *answer),) = ask(cgroup(f"app-{version}"), "tcp", version, host)
+            assert is_fake_ip(fake_ip)
             assert answer[0] == "origin"
             assert answer[1] in REAL.values()
             assert f"{host} A" in names.lines
@@ -177,7 +177,7 @@ def test_a_name_is_no_reason_for_another_port(start, names, cgroup):
 
 
 @pytest.mark.parametrize("version", REAL)
-def test_icmp_errors_are_about_the_made_up_address(start, names, cgroup, version):
+def test_icmp_errors_are_about_the_fake_ip_address(start, names, cgroup, version):
     with start():
         (answer,) = ask(cgroup("app"), "udp", version, NAME, port=9)
         assert answer[3] == "ConnectionRefusedError"
@@ -208,10 +208,10 @@ def test_the_old_workers_end_where_datagrams_were_refused(start, cgroup):
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
 def test_a_name_that_nobody_knows_is_refused(start, names, cgroup, kind):
     with start() as daemon:
-        ((_, made_up, *_, error),) = ask(cgroup("app"), kind, 4, "unknown.example")
-        assert is_made_up(made_up)
+        ((_, fake_ip, *_, error),) = ask(cgroup("app"), kind, 4, "unknown.example")
+        assert is_fake_ip(fake_ip)
         assert error == REFUSED[kind]
-        daemon.wait_line(f"{kind} unknown.example:80 .{made_up}.: ")
+        daemon.wait_line(f"{kind} unknown.example:80 .{fake_ip}.: ")
 
 
 def test_directly_where_the_upstream_is_down(start, names, cgroup):
@@ -233,6 +233,6 @@ def test_a_name_does_not_lead_to_this_computers_own_services(start, names, cgrou
         app = cgroup("app")
         daemon.wait_line("/app: tproxy")
         (answer,) = ask(app, kind, 4, "rebound.example")
-        assert is_made_up(answer[1])
+        assert is_fake_ip(answer[1])
         assert "local" not in answer
         assert answer[3] in (REFUSED[kind], "TimeoutError")

@@ -1,4 +1,4 @@
-"""Programs that know names alone, and get made-up addresses for them."""
+"""Programs that know names alone, and get fake-ip addresses for them."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def started(directory, upstream="direct://"):
 @pytest.mark.parametrize("protocol", ["+notcp", "+tcp"])
 def test_dig(app, tmp_path, protocol):
     with started(tmp_path):
-        (made_up,) = dig(app, protocol, "+noedns", NAME).found
-        assert ip_address(made_up).is_private
+        (fake_ip,) = dig(app, protocol, "+noedns", NAME).found
+        assert ip_address(fake_ip).is_private
         for options in (["+bufsize=512"], ["+bufsize=4096", "+dnssec"], ["+cookie"], ["+nsid"]):
             answer = dig(app, protocol, *options, NAME)
-            assert (answer.status, answer.found) == ("NOERROR", [made_up]), options
+            assert (answer.status, answer.found) == ("NOERROR", [fake_ip]), options
         assert dig(app, protocol, "+edns=1", "+noednsneg", NAME).status == "BADVERS"
 
 

@@ -1,4 +1,4 @@
-"""The built-in server's DNS: made-up addresses, whoever asks, and however."""
+"""The built-in server's DNS: fake-ip addresses, whoever asks, and however."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def address_of(machine: Machine, name: str) -> str:
     return machine.run(*unit, "getent", "ahostsv4", name).stdout.split()[0]
 
 
-def test_made_up_addresses_stay_over_a_restart(
+def test_fake_ip_addresses_stay_over_a_restart(
     machine: Machine, service: Service, server: Service
 ) -> None:
     tproxies = {"built-in": {**DIRECT["built-in"], "dns": {}}}

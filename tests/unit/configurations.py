@@ -35,7 +35,7 @@ class Decided:
 
 
 def server_of(pool: FakePool | None) -> Server:
-    """One that makes up the addresses of this pool, if any."""
+    """One with fake-ip addresses of this pool, if any."""
     return Server((Upstream("drop"),), dns=Dns((), pool=pool))
 
 

@@ -72,7 +72,7 @@ def forwarded(answers: Answers, name: str, kind: str) -> Forward:
 
 
 @pytest.mark.parametrize("name", ["www.example", "WwW.eXample", "_dmarc.xn--a-b.example", "a-.b"])
-def test_made_up_addresses(answers: Answers, pool: Pool, name: str) -> None:
+def test_fake_ip_addresses(answers: Answers, pool: Pool, name: str) -> None:
     for _ in range(2):  # made, and kept
         for kind, address in FIRST.items():
             assert ask_for(answers, name, kind) == [f"7 {address}"]
@@ -143,7 +143,7 @@ def test_localhost(pool: Pool, name: str) -> None:
         assert ask_for(answers, name, "MX") == ask_for(answers, name, "HTTPS") == []
 
 
-def test_names_of_made_up_addresses(answers: Answers) -> None:
+def test_names_of_fake_ip_addresses(answers: Answers) -> None:
     ask_for(answers, "www.example", "A")
     for address in FIRST.values():
         pointer = ip_address(address).reverse_pointer

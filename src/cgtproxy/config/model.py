@@ -97,10 +97,11 @@ class ListenAddress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Dns:
-    """The DNS server of one TPROXY. `pool` None: it makes no addresses up, but forwards all.
+    """The DNS server of one TPROXY. `pool` None: no fake-ip, all queries are forwarded.
 
-    `upstreams` are asked for what is not made up, `through` the TPROXY's upstream or directly;
-    `exclude_upstreams`, directly, for names that match one of the shell patterns `exclude`.
+    Queries that no fake-ip address answers go to `upstreams`, `through` the TPROXY's upstream or
+    directly; those for names that match a shell pattern of `exclude` to `exclude_upstreams`,
+    directly.
     """
 
     listen: tuple[ListenAddress, ...]

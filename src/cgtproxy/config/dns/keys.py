@@ -23,7 +23,7 @@ DEFAULT_EXCLUDE = (
     *("*.10.in-addr.arpa", "*.1[6-9].172.in-addr.arpa", "*.2[0-9].172.in-addr.arpa"),
     *("*.3[01].172.in-addr.arpa", "*.168.192.in-addr.arpa", "*.254.169.in-addr.arpa"),
     *("*.[cd].f.ip6.arpa", "*.[89ab].e.f.ip6.arpa"),
-    # A time server is looked up once and asked for months, longer than a made-up address lasts.
+    # A time server is looked up once and asked for months, longer than a fake-ip address lasts.
     *("*.ntp.org", "ntp.ubuntu.com", "time.apple.com", "time.cloudflare.com", "time.google.com"),
     "time.windows.com",
     # Whether there is a portal to log in at only this network can answer.
@@ -61,7 +61,7 @@ DNS = Table(
     {
         "mode": Key(
             Choice(("fake-ip", "forward")),
-            "fake-ip answers with made-up addresses, so that names are looked up at the upstream; "
+            "fake-ip answers with addresses that stand for names, which the upstream looks up; "
             "forward passes all queries on.",
             default="fake-ip",
         ),
@@ -90,13 +90,17 @@ DNS = Table(
             default=(SYSTEM,),
         ),
         "pool": Key(
-            Pool(IPv4Network), "The IPv4 addresses to make up.", default=FakePool().network
+            Pool(IPv4Network),
+            "The IPv4 network of the fake-ip addresses.",
+            default=FakePool().network,
         ),
         "pool6": Key(
-            Pool(IPv6Network), "The IPv6 addresses to make up.", default=FakePool().network6
+            Pool(IPv6Network),
+            "The IPv6 network of the fake-ip addresses.",
+            default=FakePool().network6,
         ),
         "ttl": Key(
-            Whole(0, 86400), "The seconds that a made-up address may be remembered.", default=1
+            Whole(0, 86400), "The seconds that a fake-ip address may be remembered.", default=1
         ),
     }
 )

@@ -63,7 +63,7 @@ class Listener(Scalar):
 
 @dataclass(frozen=True)
 class Pool(Scalar):
-    """A network of addresses to make up. Bits after the prefix do not matter."""
+    """A network of fake-ip addresses. Bits after the prefix do not matter."""
 
     of: type[IPv4Network] | type[IPv6Network]
 

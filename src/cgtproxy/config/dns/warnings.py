@@ -33,7 +33,7 @@ def _idle_hijack(tproxy: Tproxy, keys: Value) -> Iterator[tuple[Place, str, str]
 def _idle_keys(tproxy: Tproxy, dns: Dns, value: Value) -> Iterator[tuple[Place, str, str]]:
     keys = value.data["dns"]
     if tproxy.no_udp:
-        too = ", and UDP to made-up addresses is refused" if dns.pool else ""
+        too = ", and UDP to fake-ip addresses is refused" if dns.pool else ""
         wrong = f"sends queries over UDP past this TPROXY's DNS server{too}"
         yield value.data["no-udp"].place, wrong, "remove no-udp or dns"
     if not dns.pool:

@@ -1,4 +1,4 @@
-"""What a query is answered with: made-up addresses, an error, or what others say."""
+"""What a query is answered with: fake-ip addresses, an error, or what others say."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ from cgtproxy.proxy.protocols.dns_server import (
 MOST_KEPT = 8192  # replies
 LONGEST_KEPT = 512  # bytes of a query
 
-# HTTPS and SVCB have hints of real addresses: who follows them goes past the made-up ones.
-_MADE_UP = frozenset((A, AAAA, ANY, HTTPS, SVCB))
+# HTTPS and SVCB have hints of real addresses: who follows them goes past the fake-ip ones.
+_FAKE_IP_TYPES = frozenset((A, AAAA, ANY, HTTPS, SVCB))
 # No last label begins with a digit. A resolver at the far end takes 127.1 and 0x7f.1 for addresses
 # (inet_aton(3)), and would connect to itself.
 _HOST = re.compile(r"[a-z0-9_.-]*\.[a-z_-][a-z0-9_-]*")
@@ -135,15 +135,15 @@ class Answers:
             if slot is not None:
                 return self._pointer(data, query, names.name(slot))
         excluded = bool(name) and ("." not in name or self._excluded(name) is not None)
-        if excluded or not names or not name or rrtype not in _MADE_UP:
+        if excluded or not names or not name or rrtype not in _FAKE_IP_TYPES:
             return Forward(data, query, excluded)
         if not _HOST.fullmatch(name):
             return reply(data, query, NXDOMAIN)
         if rrtype in (HTTPS, SVCB) or (rrtype == AAAA and not self._ipv6):
             return self._keep(data, reply(data, query), name, 0)
-        return self._make_up(data, query, names)
+        return self._fake_ip(data, query, names)
 
-    def _make_up(self, data: bytes, query: Query, names: Names) -> bytes:
+    def _fake_ip(self, data: bytes, query: Query, names: Names) -> bytes:
         slot = names.slot_for(query.name)
         if slot is None:
             return reply(data, query, SERVFAIL)

@@ -1,4 +1,4 @@
-"""Which destinations are made up, and where the names behind them really are."""
+"""Which destinations are fake-ip addresses, and the real addresses of their names."""
 
 from __future__ import annotations
 

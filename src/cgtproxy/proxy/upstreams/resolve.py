@@ -89,7 +89,7 @@ class Targets:
     def _looked_up(self, upstream: Upstream, addresses: list[str]) -> None:
         if self._stopped:
             return
-        real = [a for a in addresses if not self._is_made_up(a)]
+        real = [a for a in addresses if not self._is_fake_ip(a)]
         found = numeric_addresses(real, upstream.port)
         self._reactor.after(_AGAIN, partial(self._look_up, upstream))
         if self._then:
@@ -105,7 +105,7 @@ class Targets:
         before = self.found[upstream]
         return set(found).isdisjoint(before) and not (before and self._works(upstream))
 
-    def _is_made_up(self, address: str) -> bool:
+    def _is_fake_ip(self, address: str) -> bool:
         """Then it stands for the name itself, and nobody is there."""
         host = address.partition("%")[0]
         return any(pool.slot_of_host(host) is not None for pool in self._pools)

@@ -3,7 +3,7 @@
 A client has one port for all destinations, so that anybody can answer to it: its NAT is
 endpoint-independent in mapping and filtering (RFC 4787), as peer-to-peer programs wish. It begins
 with one socket. A destination that gets more than a few datagrams has two of its own on the way,
-one towards each side: then the kernel finds them by itself, and no address is touched. A made-up
+one towards each side: then the kernel finds them by itself, and no address is touched. A fake-ip
 destination has them from the beginning, as its answers come from another address.
 """
 

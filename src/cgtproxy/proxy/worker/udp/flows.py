@@ -51,7 +51,7 @@ class ClientSession(ABC, Generic[W]):
 
     @abstractmethod
     def _make(self, destination: Address, fake: FakeName | None) -> W:
-        """A way there; a made-up address has its name."""
+        """A way there; a fake-ip address has its name."""
 
     def forward(self, sockaddr: bytes, data: memoryview) -> None:
         self.idle = 0

@@ -21,7 +21,7 @@ _ROUNDS = 64  # datagrams, before others get their turn
 class SocksFlow:
     """From the session's client to one destination.
 
-    With a made-up address `association` is the way's own; else the way back is the session's.
+    With a fake-ip address `association` is the way's own; else the way back is the session's.
     """
 
     __slots__ = (
@@ -53,7 +53,7 @@ class SocksFlow:
                 self._promote()
 
     def receive(self, datagram: memoryview) -> None:
-        """Whatever address an answer is from, the client has asked the made-up one."""
+        """Whatever address an answer is from, the client has asked the fake-ip one."""
         self.idle = self.session.idle = 0
         parsed = parse_datagram(datagram)
         if parsed is None:

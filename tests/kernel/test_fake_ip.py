@@ -1,4 +1,4 @@
-"""Made-up addresses: whatever the configuration says of others, these must not be sent anywhere."""
+"""Fake-ip addresses: whatever the configuration says of others, these must not be sent anywhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import bed
 
 NAMES = {"port": 10005, "mark": 3005, "upstream": "drop://", "dns": {}}
-MADE_UP = {"host4": "198.18.0.9", "host6": "fc00::9"}
+FAKE_IP = {"host4": "198.18.0.9", "host6": "fc00::9"}
 # The kernel tells the sender of a datagram twice: at once, and by the ICMP error.
 ERROR = """
 import contextlib, socket, sys
@@ -45,7 +45,7 @@ def configuration(**keys):
 def test_they_are_neither_bypassed_nor_sent_direct(tproxy_server, cgroup, keys, denied):
     with bed.Daemon(configuration(**keys)):
         app = cgroup("proxy")
-        seen = bed.paths(app, 443, **MADE_UP)
+        seen = bed.paths(app, 443, **FAKE_IP)
         assert seen == bed.everywhere("tproxy") | dict.fromkeys(denied, "denied")
         near = {"host4": "198.20.0.9", "host6": "fc00:4000::9"}
         assert bed.paths(app, 443, **near) == bed.everywhere("origin")
@@ -64,4 +64,4 @@ def test_an_app_learns_at_once_that_quic_is_not_to_be(cgroup, host, family):
 
 def test_an_app_that_goes_direct_is_left_alone(cgroup):
     with bed.Daemon(configuration()):
-        assert bed.paths(cgroup("direct"), 443, **MADE_UP) == bed.everywhere("origin")
+        assert bed.paths(cgroup("direct"), 443, **FAKE_IP) == bed.everywhere("origin")
