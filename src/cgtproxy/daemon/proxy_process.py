@@ -7,11 +7,14 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 
+from cgtproxy.runtime.backoff import Backoff
 from cgtproxy.runtime.event_loop import EventLoop
 
 FIRST_DELAY, LONGEST_DELAY = 0.2, 10.0  # seconds until it is started again
+FORGIVEN = 0.1  # failures a second, where it does not get ready in between
 TIMEOUT = 5.0  # seconds to end in
 
 log = logging.getLogger("cgtproxy")
@@ -28,7 +31,7 @@ class ProxyProcess:
         self._argv = argv
         self._on_settled = on_settled
         self._process: subprocess.Popen[bytes] | None = None
-        self._delay = FIRST_DELAY
+        self._backoff = Backoff(FIRST_DELAY, LONGEST_DELAY, leak=FORGIVEN)
         self._wanted = False
         self.settled = True
         # Nobody writes to it: its end tells the server that this process is gone, however it ended.
@@ -76,7 +79,7 @@ class ProxyProcess:
 
     def _hear(self) -> None:
         if b"READY=1" in self._ears.recv(65536).split(b"\n"):
-            self._delay = FIRST_DELAY
+            self._backoff.succeeded()
             self._settle()
 
     def _reap(self) -> None:
@@ -85,8 +88,9 @@ class ProxyProcess:
         code = self._process.returncode
         self._process = None
         log.error("the built-in server ended (exit code %d), starting it again", code)
-        self._loop.after(self._delay, self._start)
-        self._delay = min(self._delay * 2, LONGEST_DELAY)
+        now = time.monotonic()
+        self._backoff.failed(now)
+        self._loop.after(self._backoff.delay(now), self._start)
         self._settle()
 
     def _settle(self) -> None:

@@ -16,8 +16,7 @@ from cgtproxy.cgroup.monitor import open_monitor
 from cgtproxy.cgroup.mount import Root, find
 from cgtproxy.config.model import Config
 from cgtproxy.engine import report
-from cgtproxy.engine.backoff import Backoff
-from cgtproxy.engine.flood import gathering
+from cgtproxy.engine.coalescer import coalesce
 from cgtproxy.engine.goal import Goal
 from cgtproxy.errors import CgtproxyError
 from cgtproxy.nft.kernel import NfTables
@@ -26,13 +25,15 @@ from cgtproxy.nft.model import TABLE
 from cgtproxy.nft.state import State, apply, diff
 from cgtproxy.routing.kernel import Routing, families
 from cgtproxy.routing.kernel import watch as watch_routing
+from cgtproxy.runtime.backoff import Backoff
 from cgtproxy.runtime.event_loop import EventLoop
 from cgtproxy.runtime.netlink.socket import NetlinkError
 
 Doubt = Literal["cgroups", "table", "routing"]
 
 STATUS_DELAY = 1.0  # seconds; many changes, one status
-FAILURE_DELAY = 0.05
+FAILURE_DELAY, LONGEST_DELAY = 0.05, 5.0
+MENDED_AT_ONCE = 20  # faults in a row; beyond, about one a second
 WATCHES_RETRY = 10.0
 
 log = logging.getLogger("cgtproxy")
@@ -52,8 +53,8 @@ class Engine:
         self._root: Root = find(config.cgroup_root)
         self._monitor = open_monitor(config.monitor, self._root, self._goal.policy)
         self._seen = State()
-        self._backoff = Backoff()
-        self._crowd = report.Crowd()
+        self._backoff = Backoff(FAILURE_DELAY, LONGEST_DELAY, leak=1.0, burst=MENDED_AT_ONCE)
+        self._size_warning = report.SizeWarning()
         self._doubts: set[Doubt] = set()
         self._scheduled = self._status_scheduled = self._retrying = False
         self._failure = self._fault = ""
@@ -61,7 +62,7 @@ class Engine:
     def start(self) -> None:
         """Bring the kernel to the wanted state, over whatever is there, and keep it so."""
         self._establish()
-        self._loop.watch(self._monitor, gathering(self._cgroups_changed))
+        self._loop.watch(self._monitor, coalesce(self._cgroups_changed))
         self._loop.watch(self._routing_watch, self._routing_changed)
         if self._nft.owned:
             self._table_watch.close()
@@ -94,7 +95,7 @@ class Engine:
         if monitor is not old_monitor:
             self._loop.unwatch(old_monitor)
             old_monitor.close()
-            self._loop.watch(monitor, gathering(self._cgroups_changed))
+            self._loop.watch(monitor, coalesce(self._cgroups_changed))
         self._check_monitor()
 
     def stop(self) -> None:
@@ -110,7 +111,7 @@ class Engine:
             return f"degraded: {self._failure}; {line}"
         if self._monitor.fault:
             return f"degraded: {self._monitor.fault.message}; {line}"
-        if self._backoff.degraded(time.monotonic()):
+        if self._backoff.exceeded(time.monotonic()):
             return f"degraded: somebody keeps undoing what is mended; {line}"
         return line
 
@@ -142,7 +143,7 @@ class Engine:
             self._schedule_status()
         report.decisions(tree.decided, self._goal.config.rules)
         report.changed(change, tree.touched, self._goal.config.rules)
-        self._crowd.look(tree)
+        self._size_warning.check(tree)
         tree.decided.clear()
         tree.touched.clear()
 
@@ -207,7 +208,7 @@ class Engine:
             self._failed(error, doubts)
             return
         if mended:
-            self._backoff.strike(time.monotonic())
+            self._backoff.failed(time.monotonic())
             log.warning("mended: %s", "; ".join(mended))
         if self._failure:
             log.info("recovered from: %s", self._failure)
@@ -238,7 +239,7 @@ class Engine:
     def _failed(self, error: CgtproxyError, doubts: set[Doubt]) -> None:
         """Nothing is lost: what is in doubt stays so, and is tried again."""
         now = time.monotonic()
-        self._backoff.strike(now)
+        self._backoff.failed(now)
         self._doubts |= doubts
         if self._failure != error.message:
             self._failure = error.message
@@ -256,5 +257,5 @@ class Engine:
         self._on_status(self.status())
         if self._monitor.tree.trim():
             self._cgroups_changed()
-        if self._backoff.degraded(time.monotonic()):
+        if self._backoff.exceeded(time.monotonic()):
             self._schedule_status()  # until it is over

@@ -62,13 +62,13 @@ def _line(level: int, cgroup: Cgroup, rules: Sequence[Rule]) -> None:
     log.log(level, "%s: %s (%s)", path, cgroup.decision, why, extra=fields(**values))
 
 
-class Crowd:
-    """Tells when there are very many cgroups, and whose they are; again at each doubling."""
+class SizeWarning:
+    """Warns when there are very many cgroups, and says whose they are; again at each doubling."""
 
     def __init__(self) -> None:
         self._next = MANY
 
-    def look(self, tree: Tree) -> None:
+    def check(self, tree: Tree) -> None:
         if tree.size < MANY // 2:
             self._next = MANY
         if tree.size < self._next:

@@ -12,10 +12,11 @@ from contextlib import suppress
 from cgtproxy.cgroup.dbus.conversation import Conversation, News
 from cgtproxy.cgroup.dbus.hub import Hub
 from cgtproxy.errors import CgtproxyError
+from cgtproxy.runtime.backoff import Backoff
 
 READ_SIZE = 1 << 15  # bytes, then others have their turn
 FIRST_RETRY, LONGEST_RETRY = 0.1, 5.0  # seconds
-FORGIVEN_AFTER = 10.0  # seconds that a connection lasted
+FORGIVEN = 0.1  # failures a second
 
 _UCRED = struct.Struct("=iII")  # unix(7): pid, uid, gid
 
@@ -36,7 +37,7 @@ class Link:
         self._tell = tell
         self._socket: socket.socket | None = None
         self._closed = False
-        self._retry = FIRST_RETRY
+        self._backoff = Backoff(FIRST_RETRY, LONGEST_RETRY, leak=FORGIVEN)
         self.conversation = Conversation(bus=owner is None, units={})
         self.fault: CgtproxyError | None = None
         self._dial()
@@ -54,7 +55,6 @@ class Link:
             return
         self.conversation = Conversation(bus=self._owner is None, units=self.conversation.units)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._dialled = time.monotonic()
         self._hub.watch(self._socket.fileno(), self._ready)
         try:
             self._socket.connect(self._address)
@@ -99,8 +99,6 @@ class Link:
 
     def _broke(self, error: OSError | CgtproxyError) -> None:
         self._hang_up()
-        if time.monotonic() - self._dialled > FORGIVEN_AFTER:
-            self._retry = FIRST_RETRY
         if self.fault is None:
             reason = error.message if isinstance(error, CgtproxyError) else error.strerror
             denied = isinstance(error, PermissionError) and os.geteuid() != 0
@@ -110,8 +108,9 @@ class Link:
                 if denied
                 else "",
             )
-        self._hub.after(self._retry, self._dial)
-        self._retry = min(LONGEST_RETRY, 2 * self._retry)
+        now = time.monotonic()
+        self._backoff.failed(now)
+        self._hub.after(self._backoff.delay(now), self._dial)
 
     def _hang_up(self) -> None:
         if self._socket is not None:

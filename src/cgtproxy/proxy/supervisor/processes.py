@@ -6,13 +6,15 @@ import errno
 import logging
 import os
 import signal
+import time
 import traceback
 from collections.abc import Callable
 
+from cgtproxy.runtime.backoff import Backoff
 from cgtproxy.runtime.event_loop import Callback, EventLoop
 
 FIRST_DELAY, LONGEST_DELAY = 0.05, 5.0  # seconds before one is replaced
-SETTLED = 10.0  # seconds one must live to count as healthy
+FORGIVEN = 0.1  # ends of processes, a second
 _NO_MEMORY = errno.ENOMEM  # an exit code
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
@@ -59,20 +61,13 @@ def describe(status: int) -> str:
 
 
 class Restarts:
-    """Later and later, as long as they do not help."""
+    """Starts again what has ended: the sooner it ends again, the later."""
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
-        self._delay = FIRST_DELAY
-        self._latest = 0
+        self._backoff = Backoff(FIRST_DELAY, LONGEST_DELAY, leak=FORGIVEN)
 
     def later(self, start: Callback) -> None:
-        self._latest += 1
-        latest = self._latest
-        self._loop.after(self._delay, start)
-        self._loop.after(self._delay + SETTLED, lambda: self._settle(latest))
-        self._delay = min(self._delay * 2, LONGEST_DELAY)
-
-    def _settle(self, number: int) -> None:
-        if number == self._latest:
-            self._delay = FIRST_DELAY
+        now = time.monotonic()
+        self._backoff.failed(now)
+        self._loop.after(self._backoff.delay(now), start)

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from cgtproxy.cgroup.tree import Cgroup, Tree
-from cgtproxy.engine.report import MANY, Crowd
+from cgtproxy.engine.report import MANY, SizeWarning
 from cgtproxy.policy import Policy
 
 
@@ -29,7 +29,7 @@ def test_it_names_the_deepest_that_has_most(tree: Tree, caplog: pytest.LogCaptur
     grow(tree, user, 50)
     grow(tree, flood, MANY)
     with caplog.at_level(logging.WARNING, "cgtproxy"):
-        Crowd().look(tree)
+        SizeWarning().check(tree)
     (record,) = caplog.records
     assert record.getMessage().endswith(
         " 10000 of them below /user.slice/user-1000.slice/evil.service"
@@ -42,20 +42,20 @@ def test_where_nobody_has_most_it_names_the_root(
     for name in (b"a", b"b", b"c"):
         grow(tree, tree.appear(tree.root, name, 1 + tree.size), MANY // 3 + 1)
     with caplog.at_level(logging.WARNING, "cgtproxy"):
-        Crowd().look(tree)
+        SizeWarning().check(tree)
     assert caplog.records[0].getMessage().endswith(" below /")
 
 
 def test_it_tells_again_at_each_doubling_and_after_it_was_over(
     tree: Tree, caplog: pytest.LogCaptureFixture
 ) -> None:
-    crowd, flood = Crowd(), tree.appear(tree.root, b"flood", 2)
+    warning, flood = SizeWarning(), tree.appear(tree.root, b"flood", 2)
 
     def told(count: int) -> int:
         grow(tree, flood, count)
         caplog.clear()
         with caplog.at_level(logging.WARNING, "cgtproxy"):
-            crowd.look(tree)
+            warning.check(tree)
         return len(caplog.records)
 
     assert [told(MANY - 3), told(1), told(MANY - 1), told(1), told(1)] == [0, 1, 0, 1, 0]
