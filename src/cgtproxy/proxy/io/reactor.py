@@ -42,61 +42,85 @@ _BATCH = 256
 class Reactor(EventLoop):
     def __init__(self) -> None:
         super().__init__()
-        self.handlers: dict[int, Handler] = {}
+        self._handlers: dict[int, Handler] = {}
         self._ready: deque[Callback] = deque()
         self._late: deque[Callback] = deque()
         self._bulk: set[int] = set()  # of the transfers that had turns since others had the CPU
 
     def watch_shared(self, source: Readable, callback: Callback) -> None:
-        """As watch(), where other processes watch the same: the kernel wakes the first of them
-        that waits, in the order in which they began."""
+        """Like watch(), for a descriptor that other processes watch, too.
+
+        For each event the kernel wakes one of them: the first that waits, in the order in which
+        they began to watch (EPOLLEXCLUSIVE, epoll_ctl(2)).
+        """
         self._readers[source.fileno()] = callback
         self._epoll.register(source.fileno(), EPOLLIN | EPOLLEXCLUSIVE)
 
     def register(self, fd: int, handler: Handler) -> None:
-        """Call `handler` with the mask of each event; it gets those that are pending at once."""
-        self.handlers[fd] = handler
+        """Have epoll report all events of `fd`, which `handler` is called with, as a mask.
+
+        What is the case already counts as an event. Raises OSError as epoll_ctl(2).
+        """
+        self._handlers[fd] = handler
         self._epoll.register(fd, _EVERYTHING)
 
     def register_datagrams(self, fd: int, handler: Handler) -> None:
-        """As register(), but not told when it can be written to: after each datagram, that is."""
-        self.handlers[fd] = handler
+        """Like register(), but without WRITABLE, which would be reported after each datagram."""
+        self._handlers[fd] = handler
         self._epoll.register(fd, EPOLLIN | EPOLLET)
 
+    def replace_handler(self, fd: int, handler: Handler) -> None:
+        """From now on call `handler` for the events of `fd`, which is registered.
+
+        Past events are not reported again: the new handler must be told of them, or try to read.
+        """
+        self._handlers[fd] = handler
+
     def mute(self, fd: int) -> None:
-        """Until unmute(), do not tell that it can be read from."""
+        """Until unmute(), report WRITABLE and failures of `fd` only."""
         self._epoll.modify(fd, EPOLLOUT | EPOLLET)
 
     def unmute(self, fd: int) -> None:
-        """And tell at once if it can."""
+        """Report all events of `fd` again, beginning with what is the case now."""
         self._epoll.modify(fd, _EVERYTHING)
 
     def forget(self, fd: int) -> None:
-        """Before a registered descriptor is closed, which takes it out of epoll."""
-        self.handlers.pop(fd, None)
+        """Call nobody for `fd` any more, unless replace_handler() names somebody.
+
+        This is to be called before close(2), which takes `fd` out of epoll.
+        """
+        self._handlers.pop(fd, None)
 
     def drop(self, fd: int) -> None:
-        """As forget(), where another process may have the descriptor, too: then closing it does
-        not take it out of epoll (epoll(7), question 6)."""
+        """Like forget(), for a descriptor that another process may have inherited.
+
+        close(2) does not take such a one out of epoll (epoll(7), question 6); this does.
+        """
         self.forget(fd)
         with contextlib.suppress(OSError):
             self._epoll.unregister(fd)
 
     def leave(self) -> None:
-        """In another process, which is to have none of our connections. Their descriptors stay
-        taken, as objects have them."""
+        """In a forked process, give up the parent's connections and its epoll descriptor.
+
+        The connections' descriptors then refer to /dev/null: they stay taken, as there are still
+        objects that hold and close them.
+        """
         null = os.open(os.devnull, os.O_RDONLY)
-        for fd in self.handlers:
+        for fd in self._handlers:
             os.dup2(null, fd, inheritable=False)
         os.close(null)
         self._epoll.close()
 
     def soon(self, callback: Callback) -> None:
-        """Call back after the events that are being handled, and before waiting for others."""
+        """Call back once, after the events of this turn and before epoll is asked for others."""
         self._ready.append(callback)
 
     def later(self, callback: Callback) -> None:
-        """As soon(), but after those: who accepts must not keep the accepted from getting on."""
+        """Like soon(), but after all callbacks of soon().
+
+        New connections are accepted here, so that they never delay those that are open.
+        """
         self._late.append(callback)
 
     def moved_bulk(self, fd: int) -> None:
@@ -105,7 +129,7 @@ class Reactor(EventLoop):
 
     def run(self) -> None:
         self._running = True
-        poll, handler_of, reader_of = self._epoll.poll, self.handlers.get, self._readers.get
+        poll, handler_of, reader_of = self._epoll.poll, self._handlers.get, self._readers.get
         ready, late, timers = self._ready, self._late, self._timers
         monotonic = time.monotonic
         timeout: float | None = 0

@@ -85,7 +85,7 @@ class Dial:
         self.handshake, self._on_end = handshake, on_end
         self._over, self._resumed = False, True
         self._dialer.deadlines.add(self)
-        self._dialer.reactor.handlers[self.sock.fileno()] = self._on_event
+        self._dialer.reactor.replace_handler(self.sock.fileno(), self._on_event)
         self.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_TIMEOUT * 1000))
         self._send(self.handshake.resume())
 
@@ -214,7 +214,7 @@ class Dial:
         self._over = True
         self._dialer.deadlines.remove(self)
         if self.sock:
-            self._dialer.reactor.handlers.pop(self.sock.fileno())
+            self._dialer.reactor.forget(self.sock.fileno())
             if self._resumed and self.wire:
                 self.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
         self._on_end(self)

@@ -98,7 +98,7 @@ class IdlePool:
         self._coming -= 1
         if dial.sock:
             spare = Spare(self, dial)
-            self._reactor.handlers[dial.sock.fileno()] = spare.on_event
+            self._reactor.replace_handler(dial.sock.fileno(), spare.on_event)
             self._ready[spare] = None
             self._lifetimes.add(spare)
             if dial.hung_up:

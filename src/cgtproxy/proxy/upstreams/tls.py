@@ -57,7 +57,7 @@ class Tunnel:
         self._inner.setblocking(False)
         self._reactor.register(self._inner.fileno(), self._on_inner)
         # registered by the dial already, for the same events
-        self._reactor.handlers[self._sock.fileno()] = self._on_event
+        self._reactor.replace_handler(self._sock.fileno(), self._on_event)
         self._on_event(0)
 
     def _on_inner(self, mask: int) -> None:

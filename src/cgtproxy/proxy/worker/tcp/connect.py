@@ -68,6 +68,7 @@ class _Attempts:
         self._fake = fake
         self._candidates = connector.selector.candidates()
         self._unanswered = False
+        connector.relays.opening.add(self)
         if fake:
             connector.destinations.leases.take(fake)
 
@@ -81,16 +82,15 @@ class _Attempts:
             self._refuse("no upstream has answered")
         elif upstream.host:
             handshake = connect_handshake(upstream, self._endpoint())
-            self._connector.relays.opening += 1
             self._connector.dialer.dial(upstream, handshake, self._ended)
         elif self._fake and upstream.scheme == "direct":
-            self._connector.relays.opening += 1
             self._connector.destinations.look_up(
                 self._fake.name, self._family, self._destination[1], self._found
             )
         elif self._fake:
             self._refuse("dropped")
         else:
+            self._connector.relays.opening.discard(self)
             self._connector.open_by(upstream, self._client, self._family, self._destination)
 
     def _endpoint(self) -> HostPort:
@@ -101,12 +101,10 @@ class _Attempts:
         if targets:
             self._connector.dialer.dial_directly(targets, self._ended)
         else:
-            self._connector.relays.opening -= 1
             self._refuse("the name is not found")
 
     def _ended(self, dial: Dial) -> None:
         connector = self._connector
-        connector.relays.opening -= 1
         if dial.sock:
             self._join(dial, dial.sock)
         elif dial.refused or not dial.upstream.host:
@@ -123,6 +121,7 @@ class _Attempts:
             connector.relays.reactor.soon(self.next)
 
     def _refuse(self, why: str) -> None:
+        self._connector.relays.opening.discard(self)
         fake, to = self._fake, self._destination
         log.debug("tcp %s: %s", show_both(fake, to) if fake else show(to), why)
         reset(self._client)
@@ -131,6 +130,7 @@ class _Attempts:
 
     def _join(self, dial: Dial, sock: Socket) -> None:
         relays = self._connector.relays
+        relays.opening.discard(self)
         up = relays.join(self._client, sock, dial.handshake.rest)
         if self._fake:
             relays.on_close[up] = partial(self._connector.destinations.leases.release, self._fake)
@@ -139,6 +139,7 @@ class _Attempts:
         down = up.twin
         down.hung_up = dial.hung_up
         relays.reactor.register(up.fd, up.on_event)
+        relays.reactor.replace_handler(down.fd, down.on_event)
         if down.buffer or down.hung_up or not dial.upstream.host:
             down.pump()  # The event was the dial's, and does not come again.
         if not up.closed:

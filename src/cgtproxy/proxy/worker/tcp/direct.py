@@ -54,7 +54,7 @@ class _Connecting:
     def on_event(self, mask: int) -> None:
         self.deadlines.remove(self)
         down = self.up.twin
-        self.up.relays.reactor.handlers[down.fd] = down.on_event
+        self.up.relays.reactor.replace_handler(down.fd, down.on_event)
         down.on_event(mask)
 
     def expire(self) -> None:

@@ -29,16 +29,20 @@ class Relays:
         self.on_close: dict[Direction, Callback] = {}  # for few of them
         self._sweeps = max(_SWEEPS, ceil(limits.idle_timeout / LONGEST))
         self._period = limits.idle_timeout / self._sweeps
-        self.opening = 0  # connections whose upstream has not answered yet
+        self.opening: set[object] = set()  # attempts to connect, each for one connection
         self._scheduled = False
         self._limit = limits.connections
 
     @property
     def full(self) -> bool:
-        return len(self.open) + self.opening >= self._limit
+        return len(self.open) + len(self.opening) >= self._limit
 
     def join(self, client: Socket, remote: Socket, early: bytes = b"") -> Direction:
-        """Make both directions, not yet registered; `early` has come from `remote` already."""
+        """Make both directions, whose handlers are still to be registered with the reactor.
+
+        `early` are bytes that have come from `remote` already. The direction from the client is
+        returned; the other one is its `twin`.
+        """
         up = Direction(self, client, remote)
         down = Direction(self, remote, client)
         up.twin, down.twin = down, up
@@ -47,8 +51,6 @@ class Relays:
             up.writes = 2  # a tunnel, which knows no NODELAY
             down.kept_alive = True
         down.buffer = early or None
-        handlers = self.reactor.handlers
-        handlers[up.fd], handlers[down.fd] = up.on_event, down.on_event
         self.open.add(up)
         if not self._scheduled:
             self._scheduled = True

@@ -83,7 +83,7 @@ class Association:
         elif dial.sock and handshake.bound:
             self._control = dial.sock
             keep_alive(dial.sock)
-            self._sessions.reactor.handlers[dial.sock.fileno()] = self._on_control
+            self._sessions.reactor.replace_handler(dial.sock.fileno(), self._on_control)
             then = self._end if dial.hung_up else partial(self._connect, handshake.bound)
             self._sessions.reactor.soon(then)
         elif dial.exhausted:
