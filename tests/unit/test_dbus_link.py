@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from cgtproxy.cgroup.dbus.conversation import News
-from cgtproxy.cgroup.dbus.hub import Hub
 from cgtproxy.cgroup.dbus.link import READ_SIZE, Link
 from cgtproxy.cgroup.tree import Unit
+from cgtproxy.runtime.event_loop import NestedLoop
 from unit.scripted_manager import OK, Manager
 
 TIMEOUT = 20.0
@@ -25,13 +25,13 @@ class Side:
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
-        self.hub = Hub()
+        self.loop = NestedLoop()
         self.news: list[News] = []
         self.link: Link
 
     def connect(self, owner: int | None = None) -> None:
         uid = os.geteuid() if owner is None else owner
-        self.link = Link(self.hub, self.path, "the manager", uid, self.news.append)
+        self.link = Link(self.loop, self.path, "the manager", uid, self.news.append)
 
     def listen(self) -> None:
         self.server = socket.socket(socket.AF_UNIX)
@@ -48,7 +48,7 @@ class Side:
         end = time.monotonic() + TIMEOUT
         while not condition():
             assert time.monotonic() < end
-            self.hub.run(0.1)
+            self.loop.turn(0.1)
 
     def answer(self) -> None:
         """Up to the location of its only unit."""
@@ -56,7 +56,7 @@ class Side:
         assert self.peer.recv(1000).endswith(b"BEGIN\r\n")
         self.peer.send(OK)
         said: list[bytes] = []
-        self.hub.run(1)
+        self.loop.turn(1)
         calls = manager._parser.feed(self.peer.recv(READ_SIZE))
         said.append(manager.listing(calls[0].header.serial))
         self.peer.send(said.pop())
@@ -68,7 +68,7 @@ def side(tmp_path: Path) -> Iterator[Side]:
     made = Side(tmp_path / "socket")
     yield made
     made.link.close()
-    made.hub.close()
+    made.loop.close()
 
 
 def test_nobody_listens_yet(side: Side) -> None:
@@ -131,7 +131,7 @@ def test_a_closed_link_stays_closed(side: Side) -> None:
     side.link.close()
     side.listen()
     again: list[bool] = []
-    side.hub.after(0.3, lambda: again.append(True))
+    side.loop.after(0.3, lambda: again.append(True))
     side.until(lambda: bool(again))
     with pytest.raises(BlockingIOError):
         side.server.accept()
@@ -150,5 +150,5 @@ def test_what_cannot_be_sent_yet_waits(side: Side) -> None:
     received = 0
     while side.link.conversation.outgoing:
         received += len(side.peer.recv(1 << 20))
-        side.hub.run(0)
+        side.loop.turn(0)
     assert received > 0

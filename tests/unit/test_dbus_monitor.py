@@ -61,7 +61,7 @@ class World:
         end = time.monotonic() + TIMEOUT
         while not condition():
             assert time.monotonic() < end, (self.known, self.there)
-            self.monitor._hub.run(0.1)
+            self.monitor._loop.turn(0.1)
 
     def close(self) -> None:
         if self._monitor:

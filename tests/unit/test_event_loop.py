@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
 from collections.abc import Iterator
 
 import pytest
 
-from cgtproxy.runtime.event_loop import EventLoop
+from cgtproxy.runtime.event_loop import EventLoop, NestedLoop
 
 
 class Pipe:
@@ -44,6 +46,13 @@ def loop() -> Iterator[EventLoop]:
 @pytest.fixture
 def pipe() -> Iterator[Pipe]:
     made = Pipe()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def nested() -> Iterator[NestedLoop]:
+    made = NestedLoop()
     yield made
     made.close()
 
@@ -158,3 +167,55 @@ def test_it_can_run_again(loop):
     for _ in range(2):
         loop.after(0, loop.stop)
         loop.run()
+
+
+def test_a_turn_waits_no_longer_than_it_may(loop):
+    loop.after(1e6, lambda: pytest.fail("called"))
+    loop.turn(0.01)
+
+
+def test_who_waits_to_write_is_told(loop):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        told = []
+        loop.watch(ours, lambda: told.append("x"))
+        loop.turn(0)
+        loop.watch_writable(ours, True)
+        loop.turn(0)
+        loop.watch_writable(ours, False)
+        loop.turn(0)
+        assert told == ["x"]
+
+
+def test_a_loop_within_a_loop_gets_a_turn_for_what_it_watches(loop, nested, pipe):
+    nested.watch(pipe, loop.stop)
+    loop.watch(nested, nested.turn)
+    loop.after(0, pipe.write)
+    loop.run()
+
+
+def test_a_loop_within_a_loop_gets_a_turn_for_each_of_its_timers(loop, nested):
+    told = []
+    loop.watch(nested, nested.turn)
+    nested.after(0.02, loop.stop)
+    nested.after(0.01, lambda: told.append("late"))
+    nested.after(-1, lambda: told.append("overdue"))
+    loop.run()
+    assert told == ["overdue", "late"]
+
+
+def test_a_loop_within_a_loop_is_not_woken_when_nothing_is_due(nested):
+    nested.after(1e6, lambda: pytest.fail("called"))
+    assert select.select([nested], [], [], 0)[0] == []
+    nested.after(0, lambda: None)
+    assert select.select([nested], [], [], 10)[0] == [nested]
+    nested.turn()
+    assert select.select([nested], [], [], 0)[0] == []
+
+
+def test_a_timer_may_be_set_by_the_callback_that_comes_before_its_turn(nested, pipe):
+    nested.watch(pipe, lambda: nested.after(1e6, lambda: pytest.fail("called")))
+    pipe.write()
+    nested.after(0, lambda: None)
+    select.select([nested._timer], [], [], 10)
+    nested.turn()

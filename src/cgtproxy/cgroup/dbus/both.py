@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 
 from cgtproxy.cgroup.dbus.conversation import News
-from cgtproxy.cgroup.dbus.hub import Hub
 from cgtproxy.cgroup.dbus.label import label
 from cgtproxy.cgroup.dbus.managers import Managers
 from cgtproxy.cgroup.inotify_monitor import InotifyMonitor
 from cgtproxy.cgroup.mount import Root
 from cgtproxy.cgroup.tree import Policy
 from cgtproxy.errors import CgtproxyError
+from cgtproxy.runtime.event_loop import NestedLoop
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +23,9 @@ class BothMonitor:
         self._root = root
         self._inotify = InotifyMonitor(root, policy)
         self.tree = self._inotify.tree
-        self._hub = Hub()
-        self._hub.watch(self._inotify.fileno(), self._inotify.read)
-        self._managers = Managers(self._hub, self._take)
+        self._loop = NestedLoop()
+        self._loop.watch(self._inotify, self._inotify.read)
+        self._managers = Managers(self._loop, self._take)
         self._deaf = ""
 
     @property
@@ -37,11 +37,11 @@ class BothMonitor:
         return self._inotify.fault
 
     def fileno(self) -> int:
-        return self._hub.fileno()
+        return self._loop.fileno()
 
     def close(self) -> None:
         self._managers.close()
-        self._hub.close()
+        self._loop.close()
         self._inotify.close()
 
     def read(self) -> None:
@@ -49,7 +49,7 @@ class BothMonitor:
         self._inotify.read()
         if self.tree.touched:
             return
-        self._hub.run()
+        self._loop.turn()
         fault = self._managers.fault
         message = str(fault or "")
         if message != self._deaf:

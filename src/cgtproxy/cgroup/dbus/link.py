@@ -10,9 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from cgtproxy.cgroup.dbus.conversation import Conversation, News
-from cgtproxy.cgroup.dbus.hub import Hub
 from cgtproxy.errors import CgtproxyError
 from cgtproxy.runtime.backoff import Backoff
+from cgtproxy.runtime.event_loop import EventLoop
 
 READ_SIZE = 1 << 15  # bytes, then others have their turn
 FIRST_RETRY, LONGEST_RETRY = 0.1, 5.0  # seconds
@@ -28,9 +28,14 @@ class Link:
     """
 
     def __init__(
-        self, hub: Hub, address: str, who: str, owner: int | None, tell: Callable[[News], None]
+        self,
+        loop: EventLoop,
+        address: str,
+        who: str,
+        owner: int | None,
+        tell: Callable[[News], None],
     ) -> None:
-        self._hub = hub
+        self._loop = loop
         self._address = address
         self._who = who
         self._owner = owner
@@ -55,7 +60,7 @@ class Link:
             return
         self.conversation = Conversation(bus=self._owner is None, units=self.conversation.units)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._hub.watch(self._socket.fileno(), self._ready)
+        self._loop.watch(self._socket, self._ready)
         try:
             self._socket.connect(self._address)
             self._check_owner(self._socket)
@@ -95,7 +100,7 @@ class Link:
         with suppress(BlockingIOError):
             while outgoing:
                 del outgoing[: sock.send(outgoing)]
-        self._hub.write(sock.fileno(), bool(outgoing))
+        self._loop.watch_writable(sock, bool(outgoing))
 
     def _broke(self, error: OSError | CgtproxyError) -> None:
         self._hang_up()
@@ -110,10 +115,10 @@ class Link:
             )
         now = time.monotonic()
         self._backoff.failed(now)
-        self._hub.after(self._backoff.delay(now), self._dial)
+        self._loop.after(self._backoff.delay(now), self._dial)
 
     def _hang_up(self) -> None:
         if self._socket is not None:
-            self._hub.unwatch(self._socket.fileno())
+            self._loop.unwatch(self._socket)
             self._socket.close()
             self._socket = None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cgtproxy.cgroup.dbus.conversation import News
-from cgtproxy.cgroup.dbus.hub import Hub
 from cgtproxy.cgroup.dbus.link import Link
 from cgtproxy.cgroup.dbus.names import ENDED, user_of
 from cgtproxy.errors import CgtproxyError
+from cgtproxy.runtime.event_loop import EventLoop
 
 SYSTEM_BUS = "/run/dbus/system_bus_socket"
 # A user's bus refuses root; his manager's own socket does not. pam_systemd(8) has the directory.
@@ -18,11 +18,11 @@ PRIVATE = "/run/user/{}/systemd/private"
 class Managers:
     """Tells `tell` the news of all of them."""
 
-    def __init__(self, hub: Hub, tell: Callable[[News], None]) -> None:
-        self._hub = hub
+    def __init__(self, loop: EventLoop, tell: Callable[[News], None]) -> None:
+        self._loop = loop
         self._tell = tell
         self._users: dict[int, Link] = {}
-        self._system = Link(hub, SYSTEM_BUS, "systemd", None, self._take)
+        self._system = Link(loop, SYSTEM_BUS, "systemd", None, self._take)
 
     @property
     def settled(self) -> bool:
@@ -56,4 +56,4 @@ class Managers:
                     self._tell(told)
 
             address, who = PRIVATE.format(uid), f"the manager of user {uid}"
-            self._users[uid] = Link(self._hub, address, who, uid, take)
+            self._users[uid] = Link(self._loop, address, who, uid, take)

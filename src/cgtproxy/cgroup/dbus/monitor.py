@@ -12,13 +12,13 @@ import stat
 import time
 
 from cgtproxy.cgroup.dbus.conversation import News
-from cgtproxy.cgroup.dbus.hub import Hub
 from cgtproxy.cgroup.dbus.label import label
 from cgtproxy.cgroup.dbus.managers import Managers
 from cgtproxy.cgroup.dbus.names import ENDED
 from cgtproxy.cgroup.mount import Root
 from cgtproxy.cgroup.tree import Cgroup, Policy, Tree, Unit
 from cgtproxy.errors import CgtproxyError
+from cgtproxy.runtime.event_loop import NestedLoop
 
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENODEV)
 START = 5.0  # seconds to wait for everything that lives already
@@ -39,25 +39,25 @@ class DbusMonitor:
         self.tree = Tree(policy, root.id(), root.level)
         self._awaited: dict[bytes, Unit] = {}  # units whose directory was not there yet
         self._will_look = False
-        self._hub = Hub()
-        self._managers = Managers(self._hub, self._take)
+        self._loop = NestedLoop()
+        self._managers = Managers(self._loop, self._take)
         end = time.monotonic() + START
         while not self._managers.settled and (left := end - time.monotonic()) > 0:
-            self._hub.run(left)
+            self._loop.turn(left)
 
     @property
     def fault(self) -> CgtproxyError | None:
         return self._managers.fault
 
     def fileno(self) -> int:
-        return self._hub.fileno()
+        return self._loop.fileno()
 
     def close(self) -> None:
         self._managers.close()
-        self._hub.close()
+        self._loop.close()
 
     def read(self) -> None:
-        self._hub.run()
+        self._loop.turn()
 
     def resync(self) -> None:
         """Look again at everything that is known."""
@@ -75,7 +75,7 @@ class DbusMonitor:
         self._look(path, news.unit)
         if not self._will_look:
             self._will_look = True
-            self._hub.after(SECOND_LOOK, self._look_again)
+            self._loop.after(SECOND_LOOK, self._look_again)
 
     def _look_again(self) -> None:
         self._will_look = False
