@@ -7,6 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from cgtproxy.config import schemes
 from cgtproxy.config.dns.keys import DEFAULT_EXCLUDE
 from cgtproxy.config.model import (
     DEFAULT_WORKERS,
@@ -152,9 +153,8 @@ def _tproxy(name: str, keys: dict[str, Any]) -> Tproxy:
         ip6 = IPv6Address("::1") if any("[" in one for one in listen) else None
         hijack = DnsHijack(ip, ip6, port, tcp=True, loopback=True)
     flags = bool(keys.get("no-udp")), bool(keys.get("no-ipv6"))
-    server = (
-        Server((Upstream("drop"),), dns=_server(keys.get("dns"))) if "upstream" in keys else None
-    )
+    drop = (Upstream(schemes.DROP),)
+    server = Server(drop, dns=_server(keys.get("dns"))) if "upstream" in keys else None
     return Tproxy(name, keys["port"], keys["mark"], *flags, hijack, server)
 
 

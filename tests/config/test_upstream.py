@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cgtproxy.config.faults import ConfigError
 from cgtproxy.config.model import Server, Upstream, Workers
 from cgtproxy.config.parser import parse
+from cgtproxy.config.schemes import DIRECT, DROP, HTTP, HTTPS, SOCKS5
 from cgtproxy.config.url import parse_upstream
 from config.texts import HEAD
 
@@ -29,11 +30,11 @@ def test_without_an_upstream_the_server_is_somebody_elses() -> None:
 
 def test_all_keys() -> None:
     wanted = Server(
-        (Upstream("direct"), Upstream("socks5", "::1", 1080)), "round-robin", "direct", "direct", 0
+        (Upstream(DIRECT), Upstream(SOCKS5, "::1", 1080)), "round-robin", "direct", "direct", 0
     )
     keys = "select: round-robin, on-down: direct, udp: direct, health-check: 0"
     assert server(f"upstream: [direct://, 'socks5://[::1]'], {keys}") == wanted
-    assert server("upstream: drop://") == Server((Upstream("drop"),))
+    assert server("upstream: drop://") == Server((Upstream(DROP),))
 
 
 def test_workers() -> None:
@@ -45,17 +46,17 @@ def test_workers() -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("socks5://proxy.example", Upstream("socks5", "proxy.example", 1080)),
-        ("http://10.0.0.1:3128/", Upstream("http", "10.0.0.1", 3128)),
-        ("https://[2001:DB8::0]:8443", Upstream("https", "2001:db8::", 8443)),
-        ("socks5://a:b%40%3A%2F@h", Upstream("socks5", "h", 1080, "a", "b@:/")),
+        ("socks5://proxy.example", Upstream(SOCKS5, "proxy.example", 1080)),
+        ("http://10.0.0.1:3128/", Upstream(HTTP, "10.0.0.1", 3128)),
+        ("https://[2001:DB8::0]:8443", Upstream(HTTPS, "2001:db8::", 8443)),
+        ("socks5://a:b%40%3A%2F@h", Upstream(SOCKS5, "h", 1080, "a", "b@:/")),
         (
             "socks5://a@h?password-file=%2Frun%2Fp",
-            Upstream("socks5", "h", 1080, "a", password_file="/run/p"),
+            Upstream(SOCKS5, "h", 1080, "a", password_file="/run/p"),
         ),
         (
             "https://a@h?password-credential=p&ca-file=/c",
-            Upstream("https", "h", 443, "a", password_credential="p", ca_file="/c"),
+            Upstream(HTTPS, "h", 443, "a", password_credential="p", ca_file="/c"),
         ),
     ],
 )

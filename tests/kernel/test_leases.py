@@ -10,6 +10,7 @@ import pytest
 
 import bed
 from cgtproxy.config.model import FakePool, Server, Upstream, Workers
+from cgtproxy.config.schemes import DIRECT
 from cgtproxy.proxy.fakeip import names as fake_names
 from cgtproxy.proxy.fakeip.destinations import Destinations
 from cgtproxy.proxy.fakeip.names import FakeNames, Leases
@@ -50,7 +51,7 @@ class World:
         self.sessions = Sessions(self.reactor, limits, self.throttle)
         deadlines = Deadlines(self.reactor, 10)
         direct = Direct(self.relays, deadlines, limits.mark, self.throttle)
-        selector = UpstreamSelector(Server((Upstream("direct"),)), Health([]))
+        selector = UpstreamSelector(Server((Upstream(DIRECT),)), Health([]))
         dialer = Dialer(self.reactor, deadlines, limits.mark, {})
         self.connector = UpstreamConnector(
             selector, dialer, direct, self.destinations, self.relays, self.throttle

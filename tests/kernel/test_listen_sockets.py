@@ -11,13 +11,14 @@ import subprocess
 from ipaddress import ip_address
 from pathlib import Path
 from cgtproxy.config.model import Config, Dns, ListenAddress, Server, Tproxy, Upstream
+from cgtproxy.config.schemes import DIRECT
 from cgtproxy.proxy.supervisor.dns_sockets import DnsSockets
 
 def ipv6(wanted):
     Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6").write_text(str(int(not wanted)))
 
 dns = Dns(tuple(ListenAddress(ip_address(host), 1053) for host in ("127.0.0.1", "::1")))
-tproxies = (Tproxy("a", 1, 1, server=Server((Upstream("direct"),), dns=dns)),)
+tproxies = (Tproxy("a", 1, 1, server=Server((Upstream(DIRECT),), dns=dns)),)
 config = Config(None, 1, tproxies=tproxies)
 ipv6(False)
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

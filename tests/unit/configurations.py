@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from cgtproxy.cgroup.tree import Cgroup, Tree
+from cgtproxy.config import schemes
 from cgtproxy.config.model import (
     DIRECT,
     DROP,
@@ -36,7 +37,7 @@ class Decided:
 
 def server_of(pool: FakePool | None) -> Server:
     """One with fake-ip addresses of this pool, if any."""
-    return Server((Upstream("drop"),), dns=Dns((), pool=pool))
+    return Server((Upstream(schemes.DROP),), dns=Dns((), pool=pool))
 
 
 def configurations() -> st.SearchStrategy[Config]:

@@ -7,13 +7,14 @@ import sys
 import pytest
 
 from cgtproxy.config.model import SYSTEM, Config, Dns, DnsUpstream, Server, Tproxy, Upstream
+from cgtproxy.config.schemes import DIRECT
 from cgtproxy.proxy.supervisor.packages import PackageMissingError, require_packages
 
 HTTPS = DnsUpstream("https", "192.0.2.53", 443, "/dns-query")
 
 
 def config(dns: Dns | None) -> Config:
-    server = Server((Upstream("direct"),), dns=dns)
+    server = Server((Upstream(DIRECT),), dns=dns)
     return Config(None, 300, tproxies=(Tproxy("a", 10005, 3005, server=server),))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cgtproxy.config.model import Server, Upstream
+from cgtproxy.config.schemes import HTTP, SOCKS5
 from cgtproxy.proxy.upstreams.selection import DIRECT, Health, UpstreamSelector
 
-BOTH = FIRST, SECOND = Upstream("socks5", "one.example", 1080), Upstream("http", "two.example", 80)
+BOTH = FIRST, SECOND = Upstream(SOCKS5, "one.example", 1080), Upstream(HTTP, "two.example", 80)
 
 
 @pytest.mark.parametrize(("interval", "left"), [(10, [SECOND]), (0, [FIRST, SECOND])])

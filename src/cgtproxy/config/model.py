@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal, NamedTuple, TypeAlias
 
+from cgtproxy.config.schemes import Scheme
+
 DEFAULT_RULE_PRIORITY = 1000
 MonitorKind: TypeAlias = Literal["inotify", "dbus", "both"]
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -42,12 +44,12 @@ class DnsHijack:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where the built-in server sends traffic. "direct" and "drop" have no host.
+    """Where the built-in server sends traffic. Only a remote scheme has a host.
 
     The password may be kept elsewhere: in a file, or in a systemd credential of that name.
     """
 
-    scheme: Literal["direct", "drop", "socks5", "http", "https"]
+    scheme: Scheme
     host: str = ""
     port: int = 0
     user: str = ""
@@ -184,9 +186,10 @@ class Config:
 
     @property
     def remote_upstreams(self) -> tuple[Upstream, ...]:
-        """The different upstreams that have a host."""
+        """The different upstreams that are servers."""
         servers = [tproxy.server for tproxy in self.tproxies if tproxy.server]
-        return tuple(dict.fromkeys(u for server in servers for u in server.upstreams if u.host))
+        upstreams = [upstream for server in servers for upstream in server.upstreams]
+        return tuple(dict.fromkeys(u for u in upstreams if u.scheme.remote))
 
     @property
     def dns_servers(self) -> dict[str, Dns]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 from cgtproxy.config.model import Upstream
+from cgtproxy.config.schemes import SCHEMES
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
-_PORTS = {"socks5": 1080, "http": 80, "https": 443}
 _LONGEST = 255  # bytes of a user name or password (RFC 1929), and of a host name
 _SECRETS = ("password-file", "password-credential")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?\.?")
@@ -23,20 +23,20 @@ def parse_upstream(text: str) -> Upstream:
     url, port = split(text)
     if url.path not in ("", "/") or url.fragment:
         raise ValueError("nothing may follow the port but options (`?`)")
-    if url.scheme in ("direct", "drop"):
-        if text.lower() != f"{url.scheme}://":
-            raise ValueError(f"{url.scheme}:// stands alone")
-        return Upstream(cast(Literal["direct", "drop"], url.scheme))
-    if url.scheme not in _PORTS:
+    if not (scheme := SCHEMES.get(url.scheme)):
         raise ValueError("the scheme is not known")
+    if not scheme.remote:
+        if text.lower() != f"{scheme}://":
+            raise ValueError(f"{scheme}:// stands alone")
+        return Upstream(scheme)
     user, password = (unquote(s or "", errors="strict") for s in (url.username, url.password))
-    options = _options(url.query, url.scheme, bool(password))
+    options = _options(url.query, bool(password), tls=scheme.tls)
     if (password and not user) or any(len(s.encode()) > _LONGEST for s in (user, password)):
         raise ValueError("the user and the password have 1 to 255 bytes each")
     return Upstream(
-        cast(Literal["socks5", "http", "https"], url.scheme),
+        scheme,
         read_host(url),
-        _PORTS[url.scheme] if port is None else read_port(port),
+        scheme.port if port is None else read_port(port),
         user,
         password,
         **options,
@@ -75,11 +75,11 @@ def read_host(url: SplitResult) -> str:
     return host
 
 
-def _options(query: str, scheme: str, has_password: bool) -> dict[str, Any]:
+def _options(query: str, has_password: bool, *, tls: bool) -> dict[str, Any]:
     from urllib.parse import parse_qsl
 
     options: dict[str, Any] = {}
-    allowed = (*_SECRETS, "ca-file") if scheme == "https" else _SECRETS
+    allowed = (*_SECRETS, "ca-file") if tls else _SECRETS
     pairs = parse_qsl(query, keep_blank_values=True, errors="strict") if query else []
     for name, value in pairs:
         if name not in allowed or name in options or not value:

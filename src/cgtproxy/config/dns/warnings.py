@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cgtproxy.config.faults import Place
 from cgtproxy.config.model import Dns, Tproxy
 from cgtproxy.config.scalars import Value
+from cgtproxy.config.schemes import UdpSupport
 
 
 def dns_warnings(tproxy: Tproxy, value: Value) -> Iterator[tuple[Place, str, str]]:
@@ -51,10 +52,12 @@ def _is_given(value: Value, mapping: Value) -> bool:
 def _no_names(udp: str, upstreams: Value) -> Iterator[tuple[Place, str, str]]:
     """Names are looked up over UDP, which gets nowhere through some upstreams."""
     schemes = {item.data.scheme: item.place for item in upstreams.data}
-    for scheme in schemes.keys() & {"http", "https"}:
-        lost = "are dropped" if udp == "drop" else "go past it, directly"
-        wrong = f"{scheme}:// carries no UDP: queries for names {lost}"
-        yield schemes[scheme], wrong, "add `dns: {}`, or a dns-hijack"
-    if "socks5" in schemes:
-        wrong = "names are looked up over UDP, which many SOCKS5 servers (ssh, Tor) do not carry"
-        yield schemes["socks5"], wrong, "add `dns: {}`, or a dns-hijack"
+    for scheme, place in schemes.items():
+        if scheme.remote and not scheme.carries_udp:
+            lost = "are dropped" if udp == "drop" else "go past it, directly"
+            wrong = f"{scheme}:// carries no UDP: queries for names {lost}"
+            yield place, wrong, "add `dns: {}`, or a dns-hijack"
+        elif scheme.udp is UdpSupport.ASSOCIATE:
+            servers = "many SOCKS5 servers (ssh, Tor)"
+            wrong = f"names are looked up over UDP, which {servers} do not carry"
+            yield place, wrong, "add `dns: {}`, or a dns-hijack"

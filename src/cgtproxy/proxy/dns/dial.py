@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from cgtproxy.config.model import Upstream
+from cgtproxy.config.schemes import DIRECT, DROP
 from cgtproxy.proxy.io.addresses import SocketAddress, numeric
 from cgtproxy.proxy.io.sockets import Socket, outgoing
 from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.protocols.handshake import Handshake, HandshakeError, RefusedError
 from cgtproxy.proxy.protocols.socks5 import HostPort
-from cgtproxy.proxy.upstreams.dialer import connect_handshake
+from cgtproxy.proxy.upstreams.schemes import connect_handshake
 from cgtproxy.proxy.upstreams.selection import UpstreamSelector
 from cgtproxy.proxy.upstreams.tls import client_context
 
@@ -69,14 +70,14 @@ class ProxyRoute:
         self._mark = mark
         self._direct = direct
         self._throttle = throttle
-        self._contexts = {u: client_context(u.ca_file) for u in targets if u.scheme == "https"}
+        self._contexts = {u: client_context(u.ca_file) for u in targets if u.scheme.tls}
 
     async def open(self, host: str, port: int) -> Stream:
         failure = "no upstream takes it"
         for upstream in self._selector.candidates():
-            if upstream.scheme == "direct":
+            if upstream.scheme is DIRECT:
                 return await self._direct.open(host, port)
-            if upstream.scheme == "drop":
+            if upstream.scheme is DROP:
                 break
             try:
                 return await self._open_by(upstream, HostPort(host.partition("%")[0], port))

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from cgtproxy.config.model import Config, FakePool, Server, Tproxy, Upstream
+from cgtproxy.config.schemes import DIRECT
 from cgtproxy.proxy.dns.answers import Answers
 from cgtproxy.proxy.dns.batches import Batches
 from cgtproxy.proxy.dns.dial import ProxyRoute, Route, for_asyncio
@@ -117,9 +118,7 @@ class Resolver:
         selector = UpstreamSelector(server, self._health)
         direct = self._system.direct
         assert server.dns
-        if server.dns.through == "direct" or (
-            selector.always and selector.always.scheme == "direct"
-        ):
+        if server.dns.through == "direct" or (selector.always and selector.always.scheme is DIRECT):
             return direct
         mark = self._config.limits.mark
         targets = {upstream: self._targets.get(upstream, ()) for upstream in server.upstreams}

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from cgtproxy.proxy.upstreams.tls import Tunnel
 
 _READ = 4096
-_AT_ONCE = ("socks5", "http")  # are talked to without TLS
 _TIMEOUT = 2.0  # seconds for an address to take the connection, while there are others
 
 Done = Callable[["Dial"], None]
@@ -76,7 +75,7 @@ class Dial:
         self._dialer.reactor.register(sock.fileno(), self._on_event)
         if self._targets:
             self._dialer.reactor.after(_TIMEOUT, partial(self._hurry, sock))
-        if self.upstream.scheme in _AT_ONCE and not self.handshake.done:
+        if self.upstream.scheme.greets_at_once and not self.handshake.done:
             self._greet()
 
     def resume(self, handshake: Handshake, on_end: Done) -> None:
@@ -118,7 +117,7 @@ class Dial:
             self._give_up(os.strerror(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
         elif mask & WRITABLE and not self._connected:
             self._connected = True
-            if self.upstream.scheme == "https":
+            if self.upstream.scheme.tls:
                 self._dialer.reactor.soon(self._begin_tls)
             else:
                 self._send(self.handshake.start())

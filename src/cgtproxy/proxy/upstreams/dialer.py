@@ -9,30 +9,12 @@ from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.io.addresses import SocketAddress
 from cgtproxy.proxy.io.reactor import Deadlines, Reactor
 from cgtproxy.proxy.protocols.handshake import Handshake, NoHandshake
-from cgtproxy.proxy.protocols.http import HttpConnect
-from cgtproxy.proxy.protocols.socks5 import ANYWHERE, ASSOCIATE, HostPort, Socks5
 from cgtproxy.proxy.upstreams.dial import Dial, Done
+from cgtproxy.proxy.upstreams.schemes import associate_handshake
 from cgtproxy.proxy.upstreams.selection import DIRECT
 
 if TYPE_CHECKING:
     from ssl import SSLContext
-
-
-def connect_handshake(upstream: Upstream, endpoint: HostPort) -> Handshake:
-    if upstream.scheme == "socks5":
-        return Socks5(endpoint, upstream.user, upstream.password)
-    return HttpConnect(endpoint, upstream.user, upstream.password)
-
-
-def check_handshake(upstream: Upstream) -> Handshake:
-    """What tells that an upstream works, without a connection anywhere."""
-    if upstream.scheme == "socks5":
-        return Socks5(None, upstream.user, upstream.password)
-    return NoHandshake()
-
-
-def associate_handshake(upstream: Upstream) -> Socks5:
-    return Socks5(ANYWHERE, upstream.user, upstream.password, ASSOCIATE)
 
 
 def _contexts(upstreams: Iterable[Upstream]) -> dict[Upstream, SSLContext]:
@@ -59,7 +41,7 @@ class Dialer:
         self.deadlines = deadlines
         self.mark = mark
         self.targets = targets
-        self.contexts = _contexts(u for u in targets if u.scheme == "https")
+        self.contexts = _contexts(u for u in targets if u.scheme.tls)
 
     def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> Dial:
         """Call `on_end` once, later, with the outcome. Sockets are made: not from a handler."""

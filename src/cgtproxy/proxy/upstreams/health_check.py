@@ -10,8 +10,9 @@ from cgtproxy.config.model import Config, Upstream
 from cgtproxy.proxy.io.addresses import SocketAddress
 from cgtproxy.proxy.io.reactor import Deadlines, Reactor
 from cgtproxy.proxy.upstreams.dial import Dial
-from cgtproxy.proxy.upstreams.dialer import Dialer, check_handshake
+from cgtproxy.proxy.upstreams.dialer import Dialer
 from cgtproxy.proxy.upstreams.resolve import Targets
+from cgtproxy.proxy.upstreams.schemes import check_handshake
 from cgtproxy.proxy.upstreams.selection import Health
 from cgtproxy.runtime.event_loop import Callback
 
@@ -82,4 +83,4 @@ def _intervals(config: Config) -> dict[Upstream, int]:
 
 
 def _checked(upstreams: Iterable[Upstream]) -> list[Upstream]:
-    return [upstream for upstream in upstreams if upstream.host]
+    return [upstream for upstream in upstreams if upstream.scheme.remote]

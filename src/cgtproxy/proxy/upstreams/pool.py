@@ -15,7 +15,8 @@ from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.io.reactor import FAILED, READABLE, Deadlines, Reactor
 from cgtproxy.proxy.protocols.handshake import Handshake
 from cgtproxy.proxy.upstreams.dial import Dial, Done
-from cgtproxy.proxy.upstreams.dialer import Dialer, associate_handshake, check_handshake
+from cgtproxy.proxy.upstreams.dialer import Dialer
+from cgtproxy.proxy.upstreams.schemes import associate_handshake, check_handshake
 
 _MOST = 8  # of a kind, for an upstream, in this process
 _GROWTH = 2  # for each connection that finds none: rare ones make no more of them

@@ -5,9 +5,10 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterable, Mapping
 
+from cgtproxy.config import schemes
 from cgtproxy.config.model import Server, Upstream
 
-DIRECT = Upstream("direct")
+DIRECT = Upstream(schemes.DIRECT)
 
 
 class Health:
@@ -17,17 +18,17 @@ class Health:
     """
 
     def __init__(self, upstreams: Iterable[Upstream]) -> None:
-        self._places: Mapping[Upstream, int] = {u: n for n, u in enumerate(upstreams)}
-        self._down = mmap.mmap(-1, max(1, len(self._places)))
+        self._slots: Mapping[Upstream, int] = {u: n for n, u in enumerate(upstreams)}
+        self._down = mmap.mmap(-1, max(1, len(self._slots)))
 
     def is_up(self, upstream: Upstream) -> bool:
-        place = self._places.get(upstream)
-        return place is None or not self._down[place]
+        slot = self._slots.get(upstream)
+        return slot is None or not self._down[slot]
 
     def tell(self, upstream: Upstream, *, up: bool) -> bool:
         """Whether that is news."""
         news = self.is_up(upstream) is not up
-        self._down[self._places[upstream]] = not up
+        self._down[self._slots[upstream]] = not up
         return news
 
 
@@ -39,7 +40,7 @@ class UpstreamSelector:
         self._health = health
         self._turn = 0
         self.always = server.upstreams[0] if len(server.upstreams) == 1 else None
-        if self.always and self.always.host:
+        if self.always and self.always.scheme.remote:
             self.always = None
 
     def candidates(self) -> list[Upstream]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from cgtproxy.config.model import Upstream
+from cgtproxy.config.schemes import DIRECT
 from cgtproxy.proxy.fakeip.destinations import Destinations, show_both
 from cgtproxy.proxy.fakeip.names import FakeName
 from cgtproxy.proxy.io.addresses import Address, SocketAddress, show
@@ -15,7 +16,8 @@ from cgtproxy.proxy.io.sockets import Socket, reset
 from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.protocols.socks5 import HostPort
 from cgtproxy.proxy.upstreams.dial import Dial
-from cgtproxy.proxy.upstreams.dialer import Dialer, connect_handshake
+from cgtproxy.proxy.upstreams.dialer import Dialer
+from cgtproxy.proxy.upstreams.schemes import connect_handshake
 from cgtproxy.proxy.upstreams.selection import UpstreamSelector
 from cgtproxy.proxy.worker.tcp.direct import Direct
 from cgtproxy.proxy.worker.tcp.relay import Relays
@@ -44,7 +46,7 @@ class UpstreamConnector:
 
     def open_by(self, upstream: Upstream, client: Socket, family: int, to: Address) -> None:
         """By an upstream that is nowhere else, to a real address."""
-        if upstream.scheme == "direct":
+        if upstream.scheme is DIRECT:
             self.direct.open(client, family, to)
         else:
             reset(client)
@@ -77,13 +79,13 @@ class _Attempts:
             self._refuse("no upstream takes it")
             return
         upstream = self._candidates.pop(0)
-        if self._unanswered and upstream.scheme == "direct":
+        if self._unanswered and upstream.scheme is DIRECT:
             # Else a destination that says nothing to the upstream would see who is behind it.
             self._refuse("no upstream has answered")
         elif upstream.host:
             handshake = connect_handshake(upstream, self._endpoint())
             self._connector.dialer.dial(upstream, handshake, self._ended)
-        elif self._fake and upstream.scheme == "direct":
+        elif self._fake and upstream.scheme is DIRECT:
             self._connector.destinations.look_up(
                 self._fake.name, self._family, self._destination[1], self._found
             )

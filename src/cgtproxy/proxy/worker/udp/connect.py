@@ -6,6 +6,7 @@ from functools import partial
 from itertools import takewhile
 
 from cgtproxy.config.model import Server
+from cgtproxy.config.schemes import UdpSupport
 from cgtproxy.proxy.io.addresses import Address
 from cgtproxy.proxy.upstreams.dialer import Dialer
 from cgtproxy.proxy.upstreams.selection import UpstreamSelector
@@ -35,10 +36,10 @@ class UdpConnector:
         """None where the client's datagrams are dropped. Raises OSError."""
         candidates = self._selector.candidates()
         first = candidates[0]
-        if first.scheme == "socks5":
-            alike = list(takewhile(lambda upstream: upstream.scheme == "socks5", candidates))
+        if first.scheme.udp is UdpSupport.ASSOCIATE:
+            alike = list(takewhile(lambda upstream: upstream.scheme is first.scheme, candidates))
             associate = partial(Association, self._sessions, self._dialer, self._selector, alike)
             return SocksSession(self._sessions, self._policy, family, client, associate)
-        if first.scheme == "direct" or (first.host and self._server.udp == "direct"):
+        if first.scheme.udp is UdpSupport.NATIVE or (first.host and self._server.udp == "direct"):
             return DirectSession(self._sessions, self._policy, family, client)
         return None
