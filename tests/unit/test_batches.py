@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cgtproxy.proxy.dns.batches import BATCH, SIZE, Batches
+from cgtproxy.proxy.dns.batches import SIZE, Batches
+from cgtproxy.proxy.io.mmsg import BATCH
 
 FAMILIES = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 MOST = 9
@@ -97,6 +98,6 @@ def test_one_that_cannot_be_answered_costs_no_other(
     batches.receive(server.fileno())
     for number in range(3):
         batches.put(number, b"!")
-    batches._names[28:56] = bytes(28)  # the second client's: an address of no family
+    batches._messages.names[28:56] = bytes(28)  # the second client's: an address of no family
     batches.send(server.fileno(), 0, 3)
     assert [clients[n].recv(9) for n in (0, 2)] == [b"!", b"!"]

@@ -9,9 +9,10 @@ from collections.abc import Coroutine
 from typing import Any
 
 from cgtproxy.proxy.dns.answers import Answers, Forward
-from cgtproxy.proxy.dns.batches import BATCH, SIZE, Batches, Envelope
+from cgtproxy.proxy.dns.batches import SIZE, Batches, Envelope
 from cgtproxy.proxy.dns.fair_limiter import FairLimiter
 from cgtproxy.proxy.dns.forward import Forwarder
+from cgtproxy.proxy.io.mmsg import BATCH
 from cgtproxy.proxy.io.throttle import Throttle
 
 MOST_CONNECTIONS = 500
