@@ -8,10 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import configuration, endings
-from .cgroup import Cgroup
+from .cgroup import Cgroup, MakeCgroup
 from .configuration import config
 from .conversation import Conversation
-from .daemon import IMPATIENT, NET_ADMIN_ONLY, OLDER_KERNEL, UNPRIVILEGED, Daemon, cgtproxy
+from .daemon import (
+    IMPATIENT,
+    NET_ADMIN_ONLY,
+    OLDER_KERNEL,
+    PROGRAMS,
+    UNPRIVILEGED,
+    Daemon,
+    cgtproxy,
+)
 from .kernel import (
     daemons_table,
     forget_flows,
@@ -66,6 +74,7 @@ __all__ = [
     "ORIGIN4",
     "ORIGIN6",
     "OUTSIDE",
+    "PROGRAMS",
     "PROXY4",
     "PROXY6",
     "REMOTE4",
@@ -77,6 +86,7 @@ __all__ = [
     "Conversation",
     "Daemon",
     "Flow",
+    "MakeCgroup",
     "Origin",
     "Outcome",
     "Prober",

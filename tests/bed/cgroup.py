@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from .waiting import wait_until
 
@@ -75,3 +75,6 @@ class Cgroup:
 
     def __exit__(self, *_: object) -> None:
         self.remove()
+
+
+MakeCgroup: TypeAlias = Callable[[str | bytes], Cgroup]  # of the fixture `cgroup`

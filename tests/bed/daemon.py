@@ -20,12 +20,13 @@ from .cgroup import Cgroup
 from .program import Program
 from .waiting import TIMEOUT
 
-_PROGRAMS = Path(__file__).parent / "programs"
+PROGRAMS = Path(__file__).parent / "programs"
 NOBODY = 54321  # a user who has nothing else running, so that limits on users are this program's
 # Programs that run as this user, first without and then with the one capability needed.
 _NEEDED = {sys.base_prefix, sys.prefix, *(str(Path(entry).resolve()) for entry in cgtproxy_path)}
+_NEEDED.add(str(PROGRAMS))
 _AS_NOBODY = (
-    *(str(_PROGRAMS / "passable"), *sorted(_NEEDED), "--"),
+    *(str(PROGRAMS / "passable"), *sorted(_NEEDED), "--"),
     *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"),
 )
 UNPRIVILEGED = (*_AS_NOBODY, "--bounding-set=-all", "--inh-caps=-all", "--")
@@ -36,8 +37,8 @@ NET_ADMIN_ONLY = (
 )
 
 # As `Daemon(program=(OLDER_KERNEL, FLAGS))`: a kernel that knows only these flags of a table.
-OLDER_KERNEL = str(_PROGRAMS / "older_kernel.py")
-IMPATIENT = str(_PROGRAMS / "impatient.py")  # looks after its connections every second
+OLDER_KERNEL = str(PROGRAMS / "older_kernel.py")
+IMPATIENT = str(PROGRAMS / "impatient.py")  # looks after its connections every second
 
 
 class Daemon(Program):

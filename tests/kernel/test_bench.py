@@ -12,7 +12,7 @@ import bed
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_measurement_comes_to_an_end():
+def test_every_measurement_comes_to_an_end() -> None:
     python_path = [str(ROOT / "tests"), str(ROOT / "bench"), os.environ.get("PYTHONPATH", "")]
     bench = bed.Program(
         [sys.executable, "-m", "manager", "--rounds", "1", "--scale", "0.002"],

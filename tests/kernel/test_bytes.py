@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bed
 from bed import transfers, upstreams
+from bed.built_in import Start, config
 from bed.transfers import transfer
-from kernel.test_proxy import config, start
-from kernel.test_upstreams import https
-
-__all__ = ["start"]
+from bed.upstreams import https
 
 ADDRESS = f"127.0.0.1:{upstreams.PORT}"
 SOCKS5, HTTP = f"socks5://{ADDRESS}", f"http://{ADDRESS}"
@@ -50,10 +50,10 @@ def server():
         yield running
 
 
-def check(app, server, *ends):
+def check(app: bed.Cgroup, server, *ends) -> None:
     @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(some_transfers(*ends), st.booleans())
-    def hold(plan, six):
+    def hold(plan, six) -> None:
         known = len(server.lines)
         done = transfers.run(app, bed.REMOTE6 if six else bed.REMOTE4, plan)
         assert done == ["ok"] * len(plan)
@@ -64,7 +64,7 @@ def check(app, server, *ends):
 
 
 @pytest.fixture
-def app(cgroup):
+def app(cgroup: bed.MakeCgroup):
     with bed.sealed(cgroup("app")) as home:
         yield home
 
@@ -72,14 +72,14 @@ def app(cgroup):
 @pytest.mark.parametrize(
     "workers", [{}, {"count": 1, "pipes": 1}, {"count": 1, "pipes": 0}], ids=str
 )
-def test_directly(start, app, server, workers):
+def test_directly(start: Start, app, server, workers) -> None:
     with start(config(workers=workers)) as proxy:
         check(app, server, "fin", "close", "reset", "cut")
         assert "Traceback" not in proxy.output
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_through(start, app, cgroup, server, tmp_path, name):
+def test_through(start: Start, app, cgroup: bed.MakeCgroup, server, tmp_path: Path, name) -> None:
     make, url, ends = SERVERS[name]
     text = config(url.replace("CA", str(tmp_path / "cert.pem")))
     with make(cgroup("upstream"), tmp_path), start(text) as proxy:
@@ -88,8 +88,8 @@ def test_through(start, app, cgroup, server, tmp_path, name):
 
 
 def test_a_half_close_under_tls_loses_nothing_that_comes_meanwhile(
-    start, app, cgroup, server, tmp_path
-):
+    start: Start, app, cgroup: bed.MakeCgroup, server, tmp_path: Path
+) -> None:
     plan = [transfer(up=65536, down=65536, piece=100, reader=4096, end="fin")] * 8
     with (
         https(cgroup("upstream"), tmp_path),

@@ -44,7 +44,9 @@ def watches(daemon):
     ],
     ids=ascii,
 )
-def test_a_name_may_hold_any_byte(tproxy_server, cgroup, name):
+def test_a_name_may_hold_any_byte(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, name
+) -> None:
     early = cgroup(b"early/" + name[:249] + b"proxy")
     with bed.Daemon(bed.config({"^/[^/]+/.*proxy$": "first"})) as daemon:
         late = cgroup(b"late/" + name[:249] + b"proxy")
@@ -55,19 +57,23 @@ def test_a_name_may_hold_any_byte(tproxy_server, cgroup, name):
         assert "Traceback" not in daemon.output
 
 
-def test_a_name_may_be_as_long_as_the_kernel_lets_it(tproxy_server, cgroup):
+def test_a_name_may_be_as_long_as_the_kernel_lets_it(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     with bed.Daemon(bed.config(RULES)):
         assert bed.paths(cgroup("x" * 250 + "proxy")) == bed.everywhere("tproxy")
 
 
-def test_bytes_that_are_no_text_are_one_character_for_a_pattern(cgroup):
+def test_bytes_that_are_no_text_are_one_character_for_a_pattern(cgroup: bed.MakeCgroup) -> None:
     with bed.Daemon(bed.config({"^/.drop$": "drop", "^/..é$": "drop"})):
         made = cgroup(b"\xffdrop"), cgroup(b"\xff\xfe\xc3\xa9")
         wanted = {one.id: "drop" for one in made}
         bed.wait_until(lambda: bed.verdicts() == wanted, "both elements")
 
 
-def test_more_levels_than_nftables_can_tell(tproxy_server, cgroup):
+def test_more_levels_than_nftables_can_tell(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     """`socket cgroupv2 level` ends at 255; what is deeper follows the ancestor there."""
     names = ["l"] * 320
     names[200], names[300] = "proxy", "drop"
@@ -78,14 +84,16 @@ def test_more_levels_than_nftables_can_tell(tproxy_server, cgroup):
         assert "Traceback" not in daemon.output
 
 
-def test_paths_longer_than_a_path_may_be(tproxy_server, cgroup):
+def test_paths_longer_than_a_path_may_be(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     """What is beyond PATH_MAX has no name that a system call takes; it follows its ancestor."""
     top = cgroup("proxy")
     step = "n" * 200
-    make = f"import os\nfor name in ['{step}'] * 40 + ['drop']: os.mkdir(name); os.chdir(name)"
+    make = [sys.executable, str(bed.PROGRAMS / "nest.py"), *[step] * 40, "drop"]
     clean = "find . -depth -mindepth 1 -type d -execdir rmdir {} \\;"
     with bed.Daemon(bed.config(RULES)) as daemon:
-        subprocess.run([sys.executable, "-c", make], cwd=top.directory, check=True)
+        subprocess.run(make, cwd=top.directory, check=True)
         deep = cgroup("proxy/" + "/".join([step] * 15) + "/late")
         assert bed.paths(deep) == bed.everywhere("tproxy")
         assert bed.verdicts() == {top.id: "continue"}
@@ -95,7 +103,7 @@ def test_paths_longer_than_a_path_may_be(tproxy_server, cgroup):
         assert "Traceback" not in daemon.output
 
 
-def test_chains_made_at_once(cgroup):
+def test_chains_made_at_once(cgroup: bed.MakeCgroup) -> None:
     cgroup("chains")
     with bed.Daemon(bed.config(RULES)):
         for number in range(200):
@@ -104,7 +112,9 @@ def test_chains_made_at_once(cgroup):
         assert len(wait_settled()) == 800
 
 
-def test_removed_and_made_again_under_the_same_name(tproxy_server, cgroup):
+def test_removed_and_made_again_under_the_same_name(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     """It is another cgroup then; so are those inside, of which the first watch knows nothing."""
     cgroup("again")
     outer, inner = ROOT / "again/x", ROOT / "again/x/drop"
@@ -126,7 +136,7 @@ def test_removed_and_made_again_under_the_same_name(tproxy_server, cgroup):
         assert wait_settled() == {}
 
 
-def test_five_thousand_come_and_go(tproxy_server, cgroup):
+def test_five_thousand_come_and_go(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup) -> None:
     cgroup("many")
     names = [f"{number}{('drop', 'proxy', 'direct', 'none')[number % 4]}" for number in range(5000)]
     for name in names[:1000]:
@@ -144,26 +154,19 @@ def test_five_thousand_come_and_go(tproxy_server, cgroup):
         assert watches(daemon) < few - 900  # the kernel does not end them by itself
 
 
-def test_cgroups_that_vanish_while_they_are_looked_at(cgroup):
-    churn = f"""
-import os
-for number in range(1500):
-    for path in ("a{{0}}", "a{{0}}/drop", "a{{0}}/drop/direct"):
-        os.mkdir("{ROOT}/churn/" + path.format(number % 7))
-    for path in ("a{{0}}/drop/direct", "a{{0}}/drop", "a{{0}}"):
-        os.rmdir("{ROOT}/churn/" + path.format(number % 7))
-"""
+def test_cgroups_that_vanish_while_they_are_looked_at(cgroup: bed.MakeCgroup) -> None:
+    churn = [sys.executable, str(bed.PROGRAMS / "churn.py"), f"{ROOT}/churn"]
     cgroup("churn")
     kept = cgroup("kept/drop")
     with bed.Daemon(bed.config(RULES), env={"LOG_LEVEL": "info"}) as daemon:
         few = watches(daemon)
-        assert subprocess.run([sys.executable, "-c", churn], check=False).returncode == 0
+        assert subprocess.run(churn, check=False).returncode == 0
         assert wait_settled() == {kept.id: "drop"}
         assert watches(daemon) == few
         assert not [line for line in daemon.lines if "WARNING" in line or "ERROR" in line]
 
 
-def test_a_level_that_no_app_is_on_any_more_is_given_up(cgroup):
+def test_a_level_that_no_app_is_on_any_more_is_given_up(cgroup: bed.MakeCgroup):
     def looked_up() -> bool:
         return "level 1 " in bed.nft_listing("chain", "inet", "cgtproxy", "cgroups")
 

@@ -34,13 +34,13 @@ CONFIGURATIONS = [
 class Vandal:
     """Does one thing at a time, each to be survived."""
 
-    def __init__(self, daemon, seed, owned):
+    def __init__(self, daemon, seed, owned) -> None:
         self.daemon = daemon
         self.owned = owned
         self.random = random.Random(seed)
         self.done = []
 
-    def act(self):
+    def act(self) -> None:
         action = self.random.choice(
             [
                 self.flush_ruleset,
@@ -60,10 +60,10 @@ class Vandal:
         self.done.append(action.__name__)
         action()
 
-    def flush_ruleset(self):
+    def flush_ruleset(self) -> None:
         bed.run("nft", "flush", "ruleset")
 
-    def change_table(self):
+    def change_table(self) -> None:
         script = self.random.choice(
             [
                 "delete table inet cgtproxy",
@@ -75,18 +75,18 @@ class Vandal:
         done = subprocess.run(["nft", script], capture_output=True, check=False)
         assert done.returncode != 0 or not self.owned, script
 
-    def delete_rule(self):
+    def delete_rule(self) -> None:
         family = self.random.choice(("-4", "-6"))
         priority = self.random.choice(("1000", "7"))
         command = ["ip", family, "rule", "del", "priority", priority]
         subprocess.run(command, capture_output=True, check=False)
 
-    def flush_routes(self):
+    def flush_routes(self) -> None:
         family, table = self.random.choice(("-4", "-6")), self.random.choice(("300", "301"))
         command = ["ip", family, "route", "flush", "table", table]
         subprocess.run(command, capture_output=True, check=False)
 
-    def kill(self):
+    def kill(self) -> None:
         self.daemon.kill()
         if self.random.random() < 0.5:
             self.flood()
@@ -94,13 +94,13 @@ class Vandal:
             self.delete_rule()
         self.daemon.start()
 
-    def pause(self):
+    def pause(self) -> None:
         self.daemon.process.send_signal(signal.SIGSTOP)
         for _ in range(self.random.randrange(4)):
             self.random.choice((self.flood, self.unflood, self.delete_rule, self.flush_routes))()
         self.daemon.process.send_signal(signal.SIGCONT)
 
-    def flood(self):
+    def flood(self) -> None:
         for _ in range(self.random.randrange(60)):
             parent = ROOT / FLOOD
             for _ in range(self.random.randrange(1, 5)):
@@ -108,26 +108,26 @@ class Vandal:
                 parent /= f"{self.random.randrange(9)}{end}"
             parent.mkdir(parents=True, exist_ok=True)
 
-    def unflood(self):
+    def unflood(self) -> None:
         tops = sorted((ROOT / FLOOD).glob("*/"))
         for top in self.random.sample(tops, len(tops) // 2):
             remove(top)
 
-    def reload(self):
+    def reload(self) -> None:
         self.daemon.reload(self.random.choice(CONFIGURATIONS))
 
-    def reload_badly(self):
+    def reload_badly(self) -> None:
         good = self.daemon.config.read_text()
         self.daemon.reload("version: 1\nrules: [{match: '(', drop: true}]\n")
         self.daemon.write_config(good)  # a killed daemon must be able to start again
 
-    def ipv6_off_and_on(self):
+    def ipv6_off_and_on(self) -> None:
         switch = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
         switch.write_text("1")
         switch.write_text("0")
 
 
-def remove(top):
+def remove(top) -> None:
     for directory, _, _ in os.walk(top, topdown=False):
         Path(directory).rmdir()
 
@@ -155,7 +155,7 @@ def state():
 
 
 @pytest.mark.parametrize("owned", [True, False], ids=["owned", "not-owned"])
-def test_chaos(tproxy_server, cgroup, owned):
+def test_chaos(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, owned: bool) -> None:
     seed = os.environ.get("CHAOS_SEED") or str(random.randrange(10**6))
     print(f"CHAOS_SEED={seed}")
     (ROOT / FLOOD).mkdir()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import resource
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
 import bed
 from bed import upstreams
+from bed.built_in import Start, config, processes
 from bed.crowd import Crowd, CrowdServer, Usage
-from kernel.test_proxy import config, processes, start
-
-__all__ = ["start"]
 
 SOCKS5 = f"socks5://127.0.0.1:{upstreams.PORT}"
 MANY = 5000
@@ -36,12 +35,12 @@ def world():
 
 
 @pytest.fixture
-def app(cgroup):
+def app(cgroup: bed.MakeCgroup):
     with bed.sealed(cgroup("app")) as home:
         yield home
 
 
-def carrier(upstream, protocol, home, directory):
+def carrier(upstream, protocol, home: bed.Cgroup, directory):
     """An upstream that can do it with 20,000 descriptors: sing-box takes six a TCP connection."""
     if upstream == "direct://":
         return nullcontext()
@@ -52,7 +51,9 @@ def carrier(upstream, protocol, home, directory):
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 @pytest.mark.parametrize("upstream", ["direct://", SOCKS5], ids=["direct", "socks5"])
-def test_thousands_at_once(start, cgroup, app, world, tmp_path, upstream, protocol):
+def test_thousands_at_once(
+    start: Start, cgroup: bed.MakeCgroup, app, world, tmp_path: Path, upstream, protocol: str
+) -> None:
     text = config(upstream, workers={"count": 2, "udp-timeout": 4})
     rounds = 5 if protocol == "udp" else 2  # a flow's fifth datagram goes another way
     crowds = 4 if upstream == "direct://" else 2  # those upstreams are slow
@@ -82,7 +83,9 @@ def test_thousands_at_once(start, cgroup, app, world, tmp_path, upstream, protoc
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_an_upstream_is_killed_and_comes_back(start, cgroup, app, world, tmp_path, protocol):
+def test_an_upstream_is_killed_and_comes_back(
+    start: Start, cgroup: bed.MakeCgroup, app, world, tmp_path: Path, protocol: str
+) -> None:
     home = cgroup("upstream")
     text = config(SOCKS5, workers={"count": 2, "udp-timeout": 4}, **{"health-check": 1})
     with start(text) as server, carrier(SOCKS5, protocol, home, tmp_path) as upstream:

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from socket import AF_INET
 
 import pytest
 
 import bed
 from bed import dns
+from bed.built_in import Start, config, tcp
+from bed.nameserver import Nameserver
 from bed.upstreams import PORT, Upstream
 from cgtproxy.proxy.io.addresses import SocketAddress
 from cgtproxy.proxy.io.reactor import Deadlines, Reactor
 from cgtproxy.proxy.upstreams.dialer import Dialer
-from kernel.test_named_upstreams import nameserver
-from kernel.test_proxy import config, start, tcp
 
-__all__ = ["nameserver", "start"]
-
-# Takes what it is asked for and never says what has come of it; but it carries no UDP.
-MUTE = """
-import socket, sys
-listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-kept = []
-while True:
-    kept.append(listener.accept()[0])
-    if kept[-1].recv(3)[:1] == b"\\5":
-        kept[-1].sendall(b"\\5\\0")
-        if kept[-1].recv(100)[1:2] == b"\\3":
-            kept.pop().close()
-"""
+MUTE = str(bed.PROGRAMS / "mute_socks.py")
 
 
-def test_it_ends_once_even_if_its_time_is_up_while_it_gives_up():
+def test_it_ends_once_even_if_its_time_is_up_while_it_gives_up() -> None:
     reactor, ends = Reactor(), []
     dialer = Dialer(reactor, Deadlines(reactor, 10), 1, {})
     # connect(2) fails at once
@@ -44,12 +32,14 @@ def test_it_ends_once_even_if_its_time_is_up_while_it_gives_up():
 
 
 @pytest.mark.parametrize("scheme", ["socks5", "http"])
-def test_no_answer_about_one_destination_makes_nothing_direct(cgroup, tmp_path, scheme):
+def test_no_answer_about_one_destination_makes_nothing_direct(
+    cgroup: bed.MakeCgroup, tmp_path: Path, scheme: str
+) -> None:
     """Else any destination could make itself, and others, be connected to directly."""
     url = f"{scheme}://127.0.0.1:{PORT}"
     keys = {"on-down": "direct", "health-check": 3600, "dns": {"upstream": "tcp://192.0.2.1"}}
     text = config(url, workers={"count": 1, "connect-timeout": 1}, **keys)
-    mute = [sys.executable, "-c", MUTE, str(PORT)]
+    mute = [sys.executable, MUTE, str(PORT)]
     state = {"STATE_DIRECTORY": str(tmp_path)}
     with Upstream(mute, cgroup("upstream")), bed.Daemon(text, env=state) as server:
         app = cgroup("app")
@@ -61,10 +51,12 @@ def test_no_answer_about_one_destination_makes_nothing_direct(cgroup, tmp_path, 
         assert "is down" not in server.output
 
 
-def test_datagrams_that_an_upstream_does_not_carry_make_nothing_direct(start, cgroup):
+def test_datagrams_that_an_upstream_does_not_carry_make_nothing_direct(
+    start: Start, cgroup: bed.MakeCgroup
+) -> None:
     keys = {"on-down": "direct", "health-check": 3600}
     text = config(f"socks5://127.0.0.1:{PORT}", workers={"count": 1, "connect-timeout": 1}, **keys)
-    mute = [sys.executable, "-c", MUTE, str(PORT)]
+    mute = [sys.executable, MUTE, str(PORT)]
     with Upstream(mute, cgroup("upstream")), start(text) as server:
         app = cgroup("app")
         for _ in range(2):
@@ -76,22 +68,13 @@ def test_datagrams_that_an_upstream_does_not_carry_make_nothing_direct(start, cg
             server.wait_line("carries no UDP: it closed the connection")
 
 
-# Its datagrams are taken at an address that is none.
-NAMING = """
-import socket, sys
-listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-kept = []
-while True:
-    kept.append(listener.accept()[0])
-    if kept[-1].recv(3):
-        kept[-1].sendall(b"\\5\\0")
-        if kept[-1].recv(100):
-            kept[-1].sendall(b"\\5\\0\\0\\3\\x0dproxy.example\\0\\x35")
-"""
+NAMING = str(bed.PROGRAMS / "naming_socks.py")
 
 
-def test_no_worker_looks_a_name_up_that_an_upstream_has_for_itself(start, cgroup, nameserver):
-    naming = [sys.executable, "-c", NAMING, str(PORT)]
+def test_no_worker_looks_a_name_up_that_an_upstream_has_for_itself(
+    start: Start, cgroup: bed.MakeCgroup, nameserver: Nameserver
+) -> None:
+    naming = [sys.executable, NAMING, str(PORT)]
     text = config(f"socks5://127.0.0.1:{PORT}", workers={"count": 1}, **{"health-check": 0})
     with Upstream(naming, cgroup("upstream")), start(text) as server:
         flow = next(flow for flow in bed.flows() if flow.protocol == "udp")

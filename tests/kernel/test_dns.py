@@ -28,7 +28,9 @@ def stub():
         yield server
 
 
-def test_by_default_it_takes_udp_queries_over_ipv4(dns, tproxy_server, cgroup):
+def test_by_default_it_takes_udp_queries_over_ipv4(
+    dns, tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     with bed.Daemon(hijacking({"port": DNS_PORT})):
         app = cgroup("proxy")
         assert bed.paths(app, 53) == bed.everywhere("tproxy") | {"udp4": "dns"}
@@ -36,7 +38,9 @@ def test_by_default_it_takes_udp_queries_over_ipv4(dns, tproxy_server, cgroup):
         assert bed.paths(cgroup("direct"), 53) == bed.everywhere("origin")
 
 
-def test_tcp_and_ipv6_where_told_to(dns, tproxy_server, cgroup):
+def test_tcp_and_ipv6_where_told_to(
+    dns, tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     app = cgroup("proxy")
     with bed.Daemon(hijacking({"port": DNS_PORT, "tcp": True})) as daemon:
         seen = bed.paths(app, 53)
@@ -51,26 +55,30 @@ def test_tcp_and_ipv6_where_told_to(dns, tproxy_server, cgroup):
         assert locals_ == {("127.0.0.1", DNS_PORT), ("::1", DNS_PORT)}
 
 
-def test_a_stub_resolver_on_loopback_is_hijacked_before_the_bypass(dns, stub, cgroup):
+def test_a_stub_resolver_on_loopback_is_hijacked_before_the_bypass(
+    dns, stub, cgroup: bed.MakeCgroup
+) -> None:
     with bed.Daemon(hijacking(ALL)):
         assert bed.paths(cgroup("proxy"), 53, **LOOPBACK) == bed.everywhere("dns")
         assert bed.paths(cgroup("other"), 53, **LOOPBACK) == bed.everywhere("stub")
 
 
-def test_a_stub_resolver_is_left_alone_where_told_to(dns, stub, cgroup):
+def test_a_stub_resolver_is_left_alone_where_told_to(dns, stub, cgroup: bed.MakeCgroup) -> None:
     with bed.Daemon(hijacking({**ALL, "loopback": False})):
         assert bed.paths(cgroup("proxy"), 53, **LOOPBACK) == bed.everywhere("stub")
         assert bed.paths(cgroup("proxy/a"), 53) == bed.everywhere("dns")
 
 
-def test_queries_that_are_not_hijacked_keep_to_the_bypass(dns, stub, cgroup):
+def test_queries_that_are_not_hijacked_keep_to_the_bypass(
+    dns, stub, cgroup: bed.MakeCgroup
+) -> None:
     """The chain of loopback queries comes before the bypass, for UDP and TCP alike."""
     with bed.Daemon(hijacking({"port": DNS_PORT})):
         seen = bed.paths(cgroup("proxy"), 53, **LOOPBACK)
         assert seen == bed.everywhere("stub") | {"udp4": "dns"}
 
 
-def test_a_dropped_app_still_reaches_a_bypassed_resolver(dns, stub, cgroup):
+def test_a_dropped_app_still_reaches_a_bypassed_resolver(dns, stub, cgroup: bed.MakeCgroup) -> None:
     with bed.Daemon(hijacking(ALL)):
         app = cgroup("drop")
         assert bed.paths(app, 53, **LOOPBACK) == bed.everywhere("stub")
@@ -78,7 +86,9 @@ def test_a_dropped_app_still_reaches_a_bypassed_resolver(dns, stub, cgroup):
         assert bed.paths(app, 443, timeout=0.5) == bed.DROPPED
 
 
-def test_the_server_may_be_on_port_53_itself(tproxy_server, stub, cgroup):
+def test_the_server_may_be_on_port_53_itself(
+    tproxy_server: bed.Responder, stub, cgroup: bed.MakeCgroup
+) -> None:
     """An app that asks it by itself needs no NAT, and gets none."""
     with bed.Daemon(hijacking({"tcp": True, "ip6": "::1"})):
         app = cgroup("proxy")
@@ -90,7 +100,9 @@ def test_the_server_may_be_on_port_53_itself(tproxy_server, stub, cgroup):
         assert bed.paths(app, 53, host4="127.0.0.53") == bed.everywhere("stub")
 
 
-def test_a_server_elsewhere_gets_the_queries_as_our_own_traffic(tproxy_server, stub, cgroup):
+def test_a_server_elsewhere_gets_the_queries_as_our_own_traffic(
+    tproxy_server: bed.Responder, stub, cgroup: bed.MakeCgroup
+) -> None:
     hijack = {"ip": "203.0.113.5", "ip6": "2001:db8:5::5", "port": 443, "tcp": True}
     with bed.Daemon(hijacking(hijack)):
         app = cgroup("proxy")
@@ -104,7 +116,9 @@ def test_a_server_elsewhere_gets_the_queries_as_our_own_traffic(tproxy_server, s
 
 @pytest.mark.parametrize("name", ["udp4", "tcp4", "udp6", "tcp6"])
 @pytest.mark.parametrize("loopback", [False, True])
-def test_several_queries_from_one_socket_all_get_there(dns, stub, cgroup, name, loopback):
+def test_several_queries_from_one_socket_all_get_there(
+    dns, stub, cgroup: bed.MakeCgroup, name: str, loopback: bool
+) -> None:
     """As resolvers ask for A and AAAA: only the first packet of a connection passes NAT."""
     (flow,) = (f for f in bed.flows(53, **(LOOPBACK if loopback else {})) if f.name == name)
     with bed.Daemon(hijacking(ALL)), bed.Conversation(cgroup("proxy"), flow) as talk:
@@ -112,7 +126,9 @@ def test_several_queries_from_one_socket_all_get_there(dns, stub, cgroup, name, 
         assert [outcome.by for outcome in talk.ask(1)] == ["dns"]
 
 
-def test_each_tproxy_has_its_own_server(dns, tproxy_server, cgroup):
+def test_each_tproxy_has_its_own_server(
+    dns, tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     second = {"port": 10003, "mark": 3001, "dns-hijack": {"port": 5301, "tcp": True}}
     first = {**bed.configuration.FIRST["first"], "dns-hijack": {"port": DNS_PORT}}
     third = {"port": 10004, "mark": 3002}
@@ -131,7 +147,9 @@ def test_each_tproxy_has_its_own_server(dns, tproxy_server, cgroup):
         assert bed.paths(cgroup("3"), 53) == bed.everywhere("third")
 
 
-def test_no_udp_and_no_ipv6_come_before_the_hijack(dns, tproxy_server, cgroup):
+def test_no_udp_and_no_ipv6_come_before_the_hijack(
+    dns, tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     first = {**bed.configuration.FIRST["first"], "dns-hijack": ALL}
     for key, direct in (("no-udp", {"udp4", "udp6"}), ("no-ipv6", {"tcp6", "udp6"})):
         tproxies = {"first": {**first, key: True}}
@@ -140,7 +158,9 @@ def test_no_udp_and_no_ipv6_come_before_the_hijack(dns, tproxy_server, cgroup):
             assert seen == bed.everywhere("dns") | dict.fromkeys(direct, "origin")
 
 
-def test_resolvers_that_other_people_nat_to_keep_ours_first(dns, stub, cgroup):
+def test_resolvers_that_other_people_nat_to_keep_ours_first(
+    dns, stub, cgroup: bed.MakeCgroup
+) -> None:
     """Docker and its like have destination NAT of their own for port 53."""
     bed.nft("""
         table ip theirs {

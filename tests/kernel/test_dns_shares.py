@@ -9,11 +9,10 @@ import pytest
 
 import bed
 from bed import dns
+from bed.built_in import Start
+from bed.dns import AT, query
 from cgtproxy.proxy.dns.forward import MOST
 from cgtproxy.proxy.dns.service import MOST_CONNECTIONS
-from kernel.test_resolver import AT, query, start
-
-__all__ = ["start"]
 
 UPSTREAM = ("127.0.0.1", 5311)
 GREEDY, MODEST = ("127.0.0.2", 0), ("127.0.0.3", 0)
@@ -34,9 +33,9 @@ def silent():
         yield sock
 
 
-def test_questions_that_wait_for_an_upstream(start, silent):
+def test_questions_that_wait_for_an_upstream(start_dns: Start, silent: str) -> None:
     options = {"mode": "forward", "upstream": "udp://{}:{}".format(*UPSTREAM)}
-    with start(options) as daemon, datagrams(GREEDY) as greedy, datagrams(MODEST) as modest:
+    with start_dns(options) as daemon, datagrams(GREEDY) as greedy, datagrams(MODEST) as modest:
         daemon.wait_line("workers serve")
         for number in range(MOST):
             greedy.sendto(query(number, b"www%d" % number), AT)
@@ -51,8 +50,8 @@ def test_questions_that_wait_for_an_upstream(start, silent):
         daemon.wait_line("DNS queries are refused: 500 of 127.0.0.2 and 0 of others wait")
 
 
-def test_connections(start, cgroup):
-    with start() as daemon, ExitStack() as crowd:
+def test_connections(start_dns: Start, cgroup: bed.MakeCgroup) -> None:
+    with start_dns() as daemon, ExitStack() as crowd:
         daemon.wait_line("workers serve")
         for _ in range(MOST_CONNECTIONS + 1):
             crowd.enter_context(socket.create_connection(AT, source_address=GREEDY))

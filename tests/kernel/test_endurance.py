@@ -38,7 +38,7 @@ def wakeups(pid):
     return sum(int(line.split()[1]) for line in status.splitlines() if "ctxt_switches" in line)
 
 
-def test_ipv6_off_and_on(lonely):
+def test_ipv6_off_and_on(lonely) -> None:
     with bed.Daemon(bed.config(), wrapper=INSIDE) as daemon:
         before = ours("-4"), ours("-6")
         for _ in range(2):
@@ -50,7 +50,7 @@ def test_ipv6_off_and_on(lonely):
         assert "ERROR" not in daemon.output
 
 
-def test_started_with_ipv6_off(lonely):
+def test_started_with_ipv6_off(lonely) -> None:
     bed.run(*INSIDE, "sysctl", "-q", OFF.format(1))
     with bed.Daemon(bed.config(), wrapper=INSIDE):
         assert ours("-4")[1].startswith("local default dev lo")
@@ -61,7 +61,7 @@ def test_started_with_ipv6_off(lonely):
     assert [ours("-4"), ours("-6")] == [("", ""), ("", "")]
 
 
-def test_a_kernel_without_ipv6(tproxy_server, cgroup):
+def test_a_kernel_without_ipv6(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup) -> None:
     """As far as that can be had here: its sysctls are not there."""
     hide = ("unshare", "--mount", "sh", "-c")
     script = 'mount -t tmpfs none /proc/sys/net/ipv6 && exec "$@"'
@@ -72,11 +72,13 @@ def test_a_kernel_without_ipv6(tproxy_server, cgroup):
         assert [rule["priority"] for rule in bed.ip_rules(6)] == [0, 32766]
 
 
-def test_a_fault_that_always_comes_back_is_mended_less_and_less_often(tproxy_server, cgroup):
+def test_a_fault_that_always_comes_back_is_mended_less_and_less_often(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     deletions = 0
     enough = threading.Event()
 
-    def vandal():
+    def vandal() -> None:
         nonlocal deletions
         while not enough.is_set():
             command = ["ip", "rule", "del", "priority", "1000"]
@@ -105,7 +107,7 @@ def test_a_fault_that_always_comes_back_is_mended_less_and_less_often(tproxy_ser
     assert "origin" not in {record.outcome.by for record in prober.records}
 
 
-def test_a_fault_that_cannot_be_mended_is_no_busy_loop():
+def test_a_fault_that_cannot_be_mended_is_no_busy_loop() -> None:
     with bed.Daemon(bed.config()) as daemon:
         bed.run("ip", "route", "replace", "unreachable", "default", "table", "300")
         daemon.wait_notified("STATUS=degraded: cannot add the IPv4 route.*")
@@ -119,7 +121,9 @@ def test_a_fault_that_cannot_be_mended_is_no_busy_loop():
         daemon.wait_line("recovered from: cannot add the IPv4 route")
 
 
-def test_a_delegated_cgroup_that_its_owner_closed(tproxy_server, cgroup):
+def test_a_delegated_cgroup_that_its_owner_closed(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     """It cannot be looked into with no privilege but CAP_NET_ADMIN; what is in it follows it."""
     rules = {"^/open": "first", "^/user/drop": "drop", "^/user": "first"}
     closed = cgroup("user")

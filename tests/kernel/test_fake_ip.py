@@ -12,19 +12,7 @@ import bed
 
 NAMES = {"port": 10005, "mark": 3005, "upstream": "drop://", "dns": {}}
 FAKE_IP = {"host4": "198.18.0.9", "host6": "fc00::9"}
-# The kernel tells the sender of a datagram twice: at once, and by the ICMP error.
-ERROR = """
-import contextlib, socket, sys
-with socket.socket(int(sys.argv[2]), socket.SOCK_DGRAM) as sock:
-    sock.settimeout(10)
-    sock.connect((sys.argv[1], 443))
-    with contextlib.suppress(PermissionError):
-        sock.send(b"x")
-    try:
-        sock.recv(10)
-    except ConnectionRefusedError:
-        print("refused")
-"""
+ERROR = str(bed.PROGRAMS / "udp_refused.py")
 BYPASS = ["127.0.0.0/8", "::1", "198.16.0.0/12", "fc00::/7"]
 
 
@@ -42,7 +30,9 @@ def configuration(**keys):
         ({"no-udp": True, "no-ipv6": True}, {"udp4", "udp6"}),
     ],
 )
-def test_they_are_neither_bypassed_nor_sent_direct(tproxy_server, cgroup, keys, denied):
+def test_they_are_neither_bypassed_nor_sent_direct(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, keys, denied
+) -> None:
     with bed.Daemon(configuration(**keys)):
         app = cgroup("proxy")
         seen = bed.paths(app, 443, **FAKE_IP)
@@ -54,14 +44,16 @@ def test_they_are_neither_bypassed_nor_sent_direct(tproxy_server, cgroup, keys, 
 @pytest.mark.parametrize(
     ("host", "family"), [("198.18.0.9", socket.AF_INET), ("fc00::9", socket.AF_INET6)]
 )
-def test_an_app_learns_at_once_that_quic_is_not_to_be(cgroup, host, family):
+def test_an_app_learns_at_once_that_quic_is_not_to_be(
+    cgroup: bed.MakeCgroup, host: str, family
+) -> None:
     with bed.Daemon(configuration(**{"no-udp": True})):
-        command = [sys.executable, "-c", ERROR, host, str(int(family))]
+        command = [sys.executable, ERROR, host, str(int(family))]
         app = cgroup("proxy").spawn(command, stdout=subprocess.PIPE)
         output, _ = app.communicate(timeout=60)
         assert output == b"refused\n"
 
 
-def test_an_app_that_goes_direct_is_left_alone(cgroup):
+def test_an_app_that_goes_direct_is_left_alone(cgroup: bed.MakeCgroup) -> None:
     with bed.Daemon(configuration()):
         assert bed.paths(cgroup("direct"), 443, **FAKE_IP) == bed.everywhere("origin")

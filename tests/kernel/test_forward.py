@@ -24,16 +24,16 @@ HOST, PORT = "127.0.0.1", 5311
 class Server(asyncio.DatagramProtocol):
     """`behave(query, tcp)` tells the messages that answer a query; None ends the connection."""
 
-    def __init__(self, behave, port=PORT):
+    def __init__(self, behave, port=PORT) -> None:
         self.behave = behave
         self.port = port
         self.queries = []
         self.connections = 0
 
-    def connection_made(self, transport):
+    def connection_made(self, transport) -> None:
         self.transport = transport
 
-    def datagram_received(self, data, peer):
+    def datagram_received(self, data, peer) -> None:
         for answer in self._answers(data, tcp=False):
             self.transport.sendto(answer, peer)
 
@@ -105,7 +105,7 @@ def good(query, tcp):
 GOOD = found("192.0.2.1")
 
 
-def test_what_many_ask_is_asked_once_and_again_if_it_was_lost():
+def test_what_many_ask_is_asked_once_and_again_if_it_was_lost() -> None:
     """So a stub resolver on this computer whose own questions come to us waits for itself."""
 
     async def main():
@@ -119,7 +119,7 @@ def test_what_many_ask_is_asked_once_and_again_if_it_was_lost():
     asyncio.run(main())
 
 
-def test_other_kinds_of_clients_get_answers_of_their_own():
+def test_other_kinds_of_clients_get_answers_of_their_own() -> None:
     async def main():
         async with Server(good) as server:
             ask = asking(("udp", PORT))
@@ -130,7 +130,7 @@ def test_other_kinds_of_clients_get_answers_of_their_own():
 
 
 @pytest.mark.parametrize("scheme", ["udp", "tcp"])
-def test_others_answers_are_not_taken(scheme):
+def test_others_answers_are_not_taken(scheme: str):
     def behave(query, tcp):
         lie = dns.message.make_query("other.example", "A", id=query.id)
         guess = dns.message.make_query(query.question[0].name, "A", id=query.id ^ 1)
@@ -144,7 +144,7 @@ def test_others_answers_are_not_taken(scheme):
     asyncio.run(main())
 
 
-def test_what_a_datagram_has_no_room_for_is_asked_by_tcp():
+def test_what_a_datagram_has_no_room_for_is_asked_by_tcp() -> None:
     async def main():
         async with Server(
             lambda query, tcp: good(query, tcp) if tcp else [reply(query, flags=dns.flags.TC)]
@@ -208,7 +208,7 @@ def test_a_server_that_cannot_tell_is_no_reason_to_fail(rcode):
     asyncio.run(main())
 
 
-def test_who_has_failed_is_asked_after_the_others():
+def test_who_has_failed_is_asked_after_the_others() -> None:
     async def main():
         async with Server(lambda query, tcp: None) as first, Server(good, PORT + 1):
             ask = asking(("tcp", PORT), ("udp", PORT + 1))
@@ -218,7 +218,7 @@ def test_who_has_failed_is_asked_after_the_others():
     asyncio.run(main())
 
 
-def test_too_many_questions_are_refused_at_once_also_of_those_who_do_not_wait():
+def test_too_many_questions_are_refused_at_once_also_of_those_who_do_not_wait() -> None:
     async def main():
         async with Server(lambda query, tcp: []):
             ask = asking(("tcp", PORT))
@@ -234,7 +234,7 @@ def test_too_many_questions_are_refused_at_once_also_of_those_who_do_not_wait():
     asyncio.run(main())
 
 
-def test_answers_make_room_for_questions():
+def test_answers_make_room_for_questions() -> None:
     async def main():
         async with Server(good):
             ask = asking(("udp", PORT))

@@ -19,7 +19,7 @@ from golden.cases import CASES, NAMES, Case
 
 
 @pytest.fixture(params=CASES, ids=NAMES)
-def case(request, cgroup) -> Iterator[Case]:
+def case(request: pytest.FixtureRequest, cgroup: bed.MakeCgroup) -> Iterator[Case]:
     """A golden case whose cgroups are there."""
     for path in request.param.cgroups:
         cgroup(path)
@@ -38,7 +38,7 @@ def listing() -> str:
     return text.replace(f" {identify(b'/')} : ", ' "/" : ')
 
 
-def test_nft_reads_what_is_printed_and_what_it_lists(case):
+def test_nft_reads_what_is_printed_and_what_it_lists(case: Case) -> None:
     bed.run("nft", "--check", "--file", str(case.ruleset))
     bed.run("nft", "--file", str(case.ruleset))
     loaded = listing()
@@ -47,7 +47,7 @@ def test_nft_reads_what_is_printed_and_what_it_lists(case):
     assert listing() == loaded
 
 
-def test_what_is_printed_is_what_is_installed(case):
+def test_what_is_printed_is_what_is_installed(case: Case) -> None:
     bed.run("nft", "--file", str(case.ruleset))
     printed = listing()
     bed.reset()

@@ -19,7 +19,7 @@ ROUTE = "route local default dev lo table 300"
 
 
 @pytest.fixture
-def proxied(tproxy_server, cgroup):
+def proxied(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup):
     """A proxied app that talks all the time, none of whose packets may go direct."""
     with bed.Daemon(bed.config()) as daemon:
         with bed.Prober(cgroup("proxy"), *bed.flows()) as prober:
@@ -35,7 +35,7 @@ def mended(daemon):
     return [line.partition("mended: ")[2] for line in daemon.lines if "mended: " in line]
 
 
-def wait_mended(daemon, what, *, since=0):
+def wait_mended(daemon, what, *, since=0) -> None:
     begin = time.monotonic()
     line = daemon.wait_line(f"WARNING mended: .*{what}", since=since)
     print(f"\n{1000 * (time.monotonic() - begin):.1f} ms until: {line}")
@@ -72,7 +72,7 @@ def policy_routing():
     ],
     ids=["rule", "altered-rule", "flushed-table", "route", "both"],
 )
-def test_policy_routing(proxied, family, vandalism, what):
+def test_policy_routing(proxied, family: str, vandalism, what: str) -> None:
     before = policy_routing()
     with stopped(proxied):
         bed.run("ip", f"-{family}", "-batch", "-", stdin="\n".join(vandalism))
@@ -81,7 +81,7 @@ def test_policy_routing(proxied, family, vandalism, what):
     assert mended(proxied) == [what.format(family)]
 
 
-def test_a_burst_of_faults_is_one_repair(proxied):
+def test_a_burst_of_faults_is_one_repair(proxied) -> None:
     before = policy_routing()
     with stopped(proxied):
         for family in ("-4", "-6"):
@@ -92,7 +92,7 @@ def test_a_burst_of_faults_is_one_repair(proxied):
     assert [line.count("missing") for line in mended(proxied)] == [4]
 
 
-def test_rules_and_routes_of_others_are_nobodys_fault(proxied):
+def test_rules_and_routes_of_others_are_nobodys_fault(proxied) -> None:
     bed.run("ip", "rule", "add", "fwmark", "9", "lookup", "77", "priority", "900")
     bed.run("ip", "route", "add", "local", "default", "dev", "lo", "table", "77")
     bed.run("ip", "rule", "del", "priority", "900")
@@ -102,7 +102,7 @@ def test_rules_and_routes_of_others_are_nobodys_fault(proxied):
     assert mended(proxied) == [f"missing IPv4 rule 1000: {RULE}"]
 
 
-def test_somebody_elses_route_in_place_of_ours_is_told_until_it_is_gone(proxied):
+def test_somebody_elses_route_in_place_of_ours_is_told_until_it_is_gone(proxied) -> None:
     bed.run("ip", "route", "replace", "unreachable", "default", "table", "300")
     proxied.wait_line("ERROR .*IPv4 route local default dev lo table 300: somebody else has")
     proxied.wait_notified("STATUS=degraded: cannot add the IPv4 route.*")
@@ -111,7 +111,7 @@ def test_somebody_elses_route_in_place_of_ours_is_told_until_it_is_gone(proxied)
     proxied.wait_notified(r"STATUS=\d+ cgroups.*", since=len(proxied.notified))
 
 
-def test_lo_down_and_up(proxied, cgroup):
+def test_lo_down_and_up(proxied, cgroup: bed.MakeCgroup) -> None:
     bed.run("ip", "link", "set", "lo", "down")
     try:
         bed.wait_until(lambda: not bed.ip_routes(4, 300), "the kernel to remove the route")
@@ -123,7 +123,7 @@ def test_lo_down_and_up(proxied, cgroup):
     assert "ERROR" not in proxied.output
 
 
-def test_ipv6_off_and_on_for_lo(proxied, cgroup):
+def test_ipv6_off_and_on_for_lo(proxied, cgroup: bed.MakeCgroup) -> None:
     off = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
     off.write_text("1")
     try:
@@ -137,7 +137,7 @@ def test_ipv6_off_and_on_for_lo(proxied, cgroup):
     assert bed.paths(late) == bed.everywhere("tproxy")
 
 
-def test_lost_notifications_of_routing(proxied):
+def test_lost_notifications_of_routing(proxied) -> None:
     """While the daemon sleeps its socket overflows; the one change that matters comes last."""
     flood = "rule add fwmark 1 lookup 77 priority 900\nrule del priority 900\n" * 2000
     with stopped(proxied):
@@ -159,7 +159,7 @@ def _lost_notifications(pid):
     return sum(int(fields[8]) for fields in lines if fields[1] == "0" and fields[9] in inodes)
 
 
-def test_lost_events_of_cgroups(tproxy_server, cgroup):
+def test_lost_events_of_cgroups(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup) -> None:
     with ExitStack() as stack:
         with short_queue(16):
             daemon = stack.enter_context(bed.Daemon(bed.config()))

@@ -9,100 +9,16 @@ import sys
 import pytest
 
 import bed
+from bed.built_in import Start, config
 from bed.upstreams import PORT, Upstream
-from kernel.test_proxy import config, start
 
-__all__ = ["start"]
-
-# A SOCKS5 server that tells of each connection, by its client's port, what becomes of it. At
-# SIGUSR1 it ends those that are of no use yet. It goes on with serve() and LISTEN.
-BEGIN = """
-import itertools, os, signal, socket, struct, sys
-from concurrent.futures import ThreadPoolExecutor
-
-pool = ThreadPoolExecutor(64)
-idle = set()
-
-def tell(what, port):
-    os.write(1, b"%s %d\\n" % (what.encode(), port))
-
-def end_idle(*_):
-    for sock in list(idle):
-        sock.shutdown(socket.SHUT_RDWR)
-"""
-LISTEN = """
-signal.signal(signal.SIGUSR1, end_idle)
-listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-while True:
-    sock, (_, port) = listener.accept()
-    pool.submit(serve, sock, port)
-"""
-
-# With "end" or "reset" it does so when the second and third ask.
-CONNECTING = """
-turn = itertools.count(1)
-
-def serve(sock, port):
-    if not sock.recv(3):
-        return
-    rude = next(turn) in (2, 3) and len(sys.argv) > 2
-    sock.sendall(b"\\5\\0")
-    idle.add(sock)
-    tell("greeted", port)
-    try:
-        request = sock.recv(100)
-    except OSError:
-        request = b""
-    idle.discard(sock)
-    tell("asked" if request else "ended", port)
-    if rude:
-        linger = struct.pack("ii", "reset" in sys.argv, 0)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        sock.close()
-    elif request:
-        host = socket.inet_ntoa(request[4:8])
-        remote = socket.create_connection((host, int.from_bytes(request[8:10], "big")))
-        sock.sendall(b"\\5\\0\\0\\1" + bytes(6))
-        pool.submit(pump, remote, sock)
-        pump(sock, remote)
-
-def pump(source, sink):
-    while data := source.recv(1 << 16):
-        sink.sendall(data)
-    sink.shutdown(socket.SHUT_WR)
-"""
-
-ASSOCIATING = """
-def serve(control, port):
-    control.recv(3)
-    control.sendall(b"\\5\\0")
-    if not control.recv(100):
-        return
-    relay = socket.socket(type=socket.SOCK_DGRAM)
-    relay.bind(("127.0.0.1", 0))
-    host, number = relay.getsockname()
-    control.sendall(b"\\5\\0\\0\\1" + socket.inet_aton(host) + number.to_bytes(2, "big"))
-    idle.add(control)
-    tell("greeted", port)
-    pool.submit(pass_on, relay, control, port)
-    control.recv(1)
-    tell("ended", port)
-
-def pass_on(relay, control, port):
-    datagram, client = relay.recvfrom(1 << 16)
-    idle.discard(control)
-    tell("asked", port)
-    remote = socket.socket(type=socket.SOCK_DGRAM)
-    host, number = socket.inet_ntoa(datagram[4:8]), int.from_bytes(datagram[8:10], "big")
-    remote.sendto(datagram[10:], (host, number))
-    relay.sendto(datagram[:10] + remote.recv(1 << 16), client)
-"""
+TELLING_SOCKS = str(bed.PROGRAMS / "telling_socks.py")
 
 
 @pytest.fixture
-def upstream(cgroup):
-    def make(*options, serve=CONNECTING):
-        argv = [sys.executable, "-c", BEGIN + serve + LISTEN, str(PORT), *options]
+def upstream(cgroup: bed.MakeCgroup):
+    def make(*options, serve="connect"):
+        argv = [sys.executable, TELLING_SOCKS, str(PORT), serve, *options]
         return Upstream(argv, cgroup("upstream"))
 
     return make
@@ -115,7 +31,7 @@ def text():
 
 
 @pytest.fixture
-def visit(cgroup):
+def visit(cgroup: bed.MakeCgroup):
     """Connects to the origin, or asks it by UDP; says by whom that was answered."""
     app = cgroup("app")
 
@@ -138,7 +54,7 @@ def wait_ports(server, what, number, timeout=10):
     )
 
 
-def test_the_next_connection_finds_one(start, upstream, visit, text):
+def test_the_next_connection_finds_one(start: Start, upstream, visit, text) -> None:
     with upstream() as server, start(text):
         assert visit() == "origin"
         first, *spares = wait_ports(server, "greeted", 3)
@@ -151,7 +67,7 @@ def test_the_next_connection_finds_one(start, upstream, visit, text):
         assert set(wait_ports(server, "ended", 2, 20)) == {*spares, last}
 
 
-def test_those_that_the_server_has_ended_are_not_taken(start, upstream, visit, text):
+def test_those_that_the_server_has_ended_are_not_taken(start: Start, upstream, visit, text) -> None:
     with upstream() as server, start(text):
         assert visit() == "origin"
         first = wait_ports(server, "greeted", 3)[0]
@@ -162,7 +78,9 @@ def test_those_that_the_server_has_ended_are_not_taken(start, upstream, visit, t
 
 
 @pytest.mark.parametrize("how", ["end", "reset"])
-def test_one_that_ends_when_it_is_asked_harms_nobody(start, upstream, visit, text, how):
+def test_one_that_ends_when_it_is_asked_harms_nobody(
+    start: Start, upstream, visit, text, how: str
+) -> None:
     with upstream(how) as server, start(text) as daemon:
         assert visit() == "origin"
         wait_ports(server, "greeted", 3)
@@ -173,7 +91,7 @@ def test_one_that_ends_when_it_is_asked_harms_nobody(start, upstream, visit, tex
         assert "failed" not in daemon.output
 
 
-def test_one_that_leads_nowhere_any_more_is_given_up(start, upstream, visit, text):
+def test_one_that_leads_nowhere_any_more_is_given_up(start: Start, upstream, visit, text) -> None:
     """As after a change of the network, or when a router has forgotten it."""
     with upstream() as server, start(text) as daemon:
         assert visit() == "origin"
@@ -194,7 +112,7 @@ def test_one_that_leads_nowhere_any_more_is_given_up(start, upstream, visit, tex
         bed.nft("delete table inet forgetful")
 
 
-def test_an_upstream_that_has_gone_is_missed_at_once(start, upstream, visit, text):
+def test_an_upstream_that_has_gone_is_missed_at_once(start: Start, upstream, visit, text) -> None:
     with upstream() as server, start(text) as daemon:
         assert visit() == "origin"
         wait_ports(server, "greeted", 3)
@@ -209,8 +127,8 @@ def wait_associations(server):
     return set(wait_ports(server, "greeted", 3)) - set(asked)
 
 
-def test_the_next_client_of_udp_finds_an_association(start, upstream, visit, text):
-    with upstream(serve=ASSOCIATING) as server, start(text):
+def test_the_next_client_of_udp_finds_an_association(start: Start, upstream, visit, text) -> None:
+    with upstream(serve="associate") as server, start(text):
         assert visit("udp") == "origin"
         spares = wait_associations(server)
         assert visit("udp") == "origin"
@@ -220,8 +138,10 @@ def test_the_next_client_of_udp_finds_an_association(start, upstream, visit, tex
         assert set(wait_ports(server, "ended", 2, 20)) == set(greeted) - set(asked)
 
 
-def test_associations_that_the_server_has_ended_are_not_taken(start, upstream, visit, text):
-    with upstream(serve=ASSOCIATING) as server, start(text):
+def test_associations_that_the_server_has_ended_are_not_taken(
+    start: Start, upstream, visit, text
+) -> None:
+    with upstream(serve="associate") as server, start(text):
         assert visit("udp") == "origin"
         spares = wait_associations(server)
         server.process.send_signal(signal.SIGUSR1)

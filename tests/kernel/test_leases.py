@@ -36,7 +36,7 @@ HOST = "198.18.0.7"
 class World:
     """The parts of a worker, whose resolver knows one name: this host's."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.now = 0.0
         self.reactor = Reactor()
         self.table = SlotTable(Ranges(FakePool()), clock=lambda: self.now)
@@ -57,10 +57,10 @@ class World:
             selector, dialer, direct, self.destinations, self.relays, self.throttle
         )
 
-    def run_until(self, condition):
+    def run_until(self, condition) -> None:
         """Fails by the time-out of the whole test if that never happens."""
 
-        def check():
+        def check() -> None:
             if condition():
                 self.reactor.stop()
             else:
@@ -69,7 +69,7 @@ class World:
         check()
         self.reactor.run()
 
-    def sleep(self):
+    def sleep(self) -> None:
         """A long time, as it seems, in which the leases' timer has gone off."""
         self.now += IN_USE * 2
         gone = []
@@ -82,7 +82,7 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch):
+def world(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fake_names, "PERIOD", 0.02)
     return World()
 
@@ -94,7 +94,7 @@ def tcp_pair():
         return near, socket.SocketType(fileno=fd)
 
 
-def test_a_connection(world):
+def test_a_connection(world) -> None:
     with socket.create_server((bed.HOST4, 0)) as server:
         near, client = tcp_pair()
         world.connector.open(client, socket.AF_INET, (HOST, server.getsockname()[1]))
@@ -111,7 +111,7 @@ def test_a_connection(world):
         assert not world.in_use
 
 
-def test_a_connection_that_is_refused(world):
+def test_a_connection_that_is_refused(world) -> None:
     with socket.create_server((bed.HOST4, 0)) as server:
         port = server.getsockname()[1]
     near, client = tcp_pair()
@@ -124,7 +124,7 @@ def test_a_connection_that_is_refused(world):
     near.close()
 
 
-def test_a_session(world):
+def test_a_session(world) -> None:
     gate = Gate(1, world.throttle)
     session = DirectSession(
         world.sessions,

@@ -10,15 +10,7 @@ import pytest
 
 import bed
 
-SQUAT = """
-import os, socket, sys, time
-os.setuid(54322)
-held = socket.socket(socket.AF_UNIX)
-held.bind("\\0cgtproxy")
-held.listen()
-print("ready", flush=True)
-time.sleep(1000)
-"""
+SQUAT = str(bed.PROGRAMS / "squatter.py")
 
 
 def strangers_state():
@@ -47,7 +39,9 @@ def everything():
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_stopped_it_leaves_nothing_of_its_own_and_all_of_others(how, cgroup):
+def test_stopped_it_leaves_nothing_of_its_own_and_all_of_others(
+    how, cgroup: bed.MakeCgroup
+) -> None:
     cgroup("proxy"), cgroup("drop")
     look = strangers_state()
     before = look()
@@ -59,7 +53,7 @@ def test_stopped_it_leaves_nothing_of_its_own_and_all_of_others(how, cgroup):
     bed.reset()
 
 
-def test_stopped_it_leaves_nothing_even_where_part_of_it_is_gone_already():
+def test_stopped_it_leaves_nothing_even_where_part_of_it_is_gone_already() -> None:
     with bed.Daemon(bed.config()) as daemon:
         # Stopped, it can neither mend this nor know of it before it is told to end.
         daemon.process.send_signal(signal.SIGSTOP)
@@ -70,7 +64,9 @@ def test_stopped_it_leaves_nothing_even_where_part_of_it_is_gone_already():
         assert daemon.wait() == 0
 
 
-def test_killed_and_started_again_nothing_leaks(tproxy_server, cgroup):
+def test_killed_and_started_again_nothing_leaks(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     flows = bed.flows()
     daemon, app = bed.Daemon(bed.config()), cgroup("proxy")
     with daemon, bed.Conversation(app, flows[0]) as talk:
@@ -89,7 +85,7 @@ def test_killed_and_started_again_nothing_leaks(tproxy_server, cgroup):
         assert talk.ask()[0].by == "tproxy"
 
 
-def test_clear_removes_what_a_killed_one_left_but_not_what_is_in_use():
+def test_clear_removes_what_a_killed_one_left_but_not_what_is_in_use() -> None:
     with bed.Daemon(bed.config()) as daemon:
         done = bed.cgtproxy("clear")
         assert (done.returncode, "stop it first" in done.stderr) == (75, True)
@@ -102,7 +98,9 @@ def test_clear_removes_what_a_killed_one_left_but_not_what_is_in_use():
         daemon.start()
 
 
-def test_cgroups_that_came_and_went_while_nobody_was_there(tproxy_server, cgroup):
+def test_cgroups_that_came_and_went_while_nobody_was_there(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     daemon = bed.Daemon(bed.config())
     with daemon:
         gone = cgroup("drop")
@@ -115,7 +113,9 @@ def test_cgroups_that_came_and_went_while_nobody_was_there(tproxy_server, cgroup
         assert bed.paths(late) == bed.everywhere("tproxy")
 
 
-def test_it_replaces_what_a_killed_daemon_left_of_another_configuration(tproxy_server, cgroup):
+def test_it_replaces_what_a_killed_daemon_left_of_another_configuration(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     app = cgroup("proxy")
     old = {"old": {"port": 4, "mark": 99, "dns-hijack": {}}, "older": {"port": 5, "mark": 98}}
     with bed.Daemon(
@@ -136,7 +136,9 @@ def test_it_replaces_what_a_killed_daemon_left_of_another_configuration(tproxy_s
         assert "old" not in bed.nft_listing()
 
 
-def test_it_replaces_a_table_of_its_name_that_nobody_owns(tproxy_server, cgroup):
+def test_it_replaces_a_table_of_its_name_that_nobody_owns(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     bed.nft("""
         table inet cgtproxy {
             set bypass { type ipv4_addr; flags interval; }
@@ -149,7 +151,7 @@ def test_it_replaces_a_table_of_its_name_that_nobody_owns(tproxy_server, cgroup)
         assert "drop-all" not in bed.nft_listing()
 
 
-def test_a_second_one_refuses_and_names_the_first():
+def test_a_second_one_refuses_and_names_the_first() -> None:
     with bed.Daemon(bed.config()) as first:
         before = everything()
         second = bed.cgtproxy("-c", str(first.config))
@@ -159,14 +161,14 @@ def test_a_second_one_refuses_and_names_the_first():
         assert first.running
 
 
-def test_a_stranger_cannot_keep_it_from_starting():
-    with bed.Program([sys.executable, "-c", SQUAT]) as squatter:
+def test_a_stranger_cannot_keep_it_from_starting() -> None:
+    with bed.Program([sys.executable, SQUAT]) as squatter:
         squatter.wait_line("ready")
         with bed.Daemon(bed.config()) as daemon:
             daemon.wait_line("WARNING.*holds our lock")
 
 
-def test_somebody_elses_route_in_its_table_is_an_error_that_says_so():
+def test_somebody_elses_route_in_its_table_is_an_error_that_says_so() -> None:
     bed.run("ip", "route", "add", "local", "default", "dev", "lo", "table", "300")
     before = everything()
     daemon = bed.Daemon(bed.config())
@@ -178,7 +180,7 @@ def test_somebody_elses_route_in_its_table_is_an_error_that_says_so():
     bed.reset()
 
 
-def test_it_needs_no_terminal_and_no_service_manager(cgroup):
+def test_it_needs_no_terminal_and_no_service_manager(cgroup: bed.MakeCgroup) -> None:
     daemon = bed.Daemon(bed.config())
     command = [sys.executable, "-m", "cgtproxy", "-c", str(daemon.config)]
     alone = subprocess.Popen(

@@ -7,18 +7,17 @@ import resource
 import signal
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
 import bed
 from bed import transfers, upstreams
+from bed.built_in import Start, config, processes, tcp
 from bed.crowd import Crowd, CrowdServer, Usage, virtual_memory
 from bed.daemon import NOBODY
 from bed.transfers import transfer
-from kernel.test_proxy import config, processes, start, tcp
-from kernel.test_upstreams import https
-
-__all__ = ["start"]
+from bed.upstreams import https
 
 ADDRESS = f"127.0.0.1:{upstreams.PORT}"
 
@@ -29,14 +28,14 @@ def world():
         yield server
 
 
-def limit(server, what):
+def limit(server, what) -> None:
     """What setrlimit(2) would do in the server's first process, which is nobody's."""
     user = [f"--{which}={NOBODY}" for which in ("reuid", "regid")]
     bed.run("setpriv", *user, "--clear-groups", "prlimit", f"--pid={server.pid}", what)
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_memory(start, cgroup, world, protocol):
+def test_memory(start: Start, cgroup: bed.MakeCgroup, world, protocol: str) -> None:
     """A worker that gets no more of it takes its flows with it, and makes room for the next."""
     with start(config(workers={"count": 1})) as server:
         app = cgroup("app")
@@ -50,7 +49,7 @@ def test_memory(start, cgroup, world, protocol):
         assert {outcome.by for outcome in bed.probe(app, *tcp()).values()} == {"origin"}
 
 
-def test_no_more_processes(start, cgroup):
+def test_no_more_processes(start: Start, cgroup: bed.MakeCgroup) -> None:
     with start(config(workers={"count": 1}), wrapper=bed.NET_ADMIN_ONLY) as server:
         (worker,) = processes(server)
         limit(server, "--nproc=1:")
@@ -62,7 +61,7 @@ def test_no_more_processes(start, cgroup):
         assert {outcome.by for outcome in bed.probe(app, *tcp()).values()} == {"origin"}
 
 
-def test_a_reload_without_another_process(start, cgroup):
+def test_a_reload_without_another_process(start: Start, cgroup: bed.MakeCgroup) -> None:
     with start(config(workers={"count": 1}), wrapper=bed.NET_ADMIN_ONLY) as server:
         limit(server, "--nproc=1:")
         server.reload()
@@ -70,21 +69,11 @@ def test_a_reload_without_another_process(start, cgroup):
         assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {"origin"}
 
 
-PIPES = """
-import fcntl, os, signal
-held = []
-try:
-    while True:
-        held += os.pipe()
-        fcntl.fcntl(held[-1], fcntl.F_SETPIPE_SZ, 1 << 20)
-except PermissionError:
-    print("ready", flush=True)
-signal.pause()
-"""
+PIPES = str(bed.PROGRAMS / "pipe_hog.py")
 
 
-def test_no_more_memory_for_pipes(start, cgroup):
-    greedy = [*bed.UNPRIVILEGED, sys.executable, "-IS", "-c", PIPES]
+def test_no_more_memory_for_pipes(start: Start, cgroup: bed.MakeCgroup) -> None:
+    greedy = [*bed.UNPRIVILEGED, sys.executable, "-IS", PIPES]
     with (
         bed.Program(greedy) as user,
         start(config(workers={"count": 1}), wrapper=bed.NET_ADMIN_ONLY) as server,
@@ -96,7 +85,7 @@ def test_no_more_memory_for_pipes(start, cgroup):
         server.wait_line("no more than 0 pipes for bulk transfers: this user's pipes take all")
 
 
-def served(app):
+def served(app: bed.Cgroup):
     return {outcome.by for outcome in bed.probe(app, *bed.flows()).values()} == {"origin"}
 
 
@@ -110,7 +99,15 @@ def served(app):
         ("socks5", "udp", 5),  # it takes two for an association, and one for all answers
     ],
 )
-def test_descriptors(start, cgroup, world, tmp_path, scheme, protocol, patience):
+def test_descriptors(
+    start: Start,
+    cgroup: bed.MakeCgroup,
+    world,
+    tmp_path: Path,
+    scheme: str,
+    protocol: str,
+    patience: int,
+) -> None:
     """Some flows get through, and the others end, or wait in vain."""
     upstream, url = {
         "direct": (lambda *_: nullcontext(), "direct://"),

@@ -36,7 +36,7 @@ CGROUPS = ["proxy", "drop/1", "drop/2/x/3", "direct/4/5", "proxy/6", "proxy/a b'
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_nft_makes_the_same_of_it(cgroup, name):
+def test_nft_makes_the_same_of_it(cgroup: bed.MakeCgroup, name) -> None:
     for path in CGROUPS:
         cgroup(path)
     with bed.Daemon(CONFIGURATIONS[name]) as daemon:
@@ -48,7 +48,7 @@ def test_nft_makes_the_same_of_it(cgroup, name):
     bed.reset()
 
 
-def test_what_nft_cannot_name_is_told_in_a_comment(cgroup):
+def test_what_nft_cannot_name_is_told_in_a_comment(cgroup: bed.MakeCgroup) -> None:
     odd, plain = cgroup(b'drop"\\\xff\t'), cgroup("drop")
     with bed.Daemon(bed.config()) as daemon:
         printed = bed.cgtproxy("rules", "-c", str(daemon.config)).stdout

@@ -20,7 +20,7 @@ PROGRAMS = Path(bed.__file__).parent / "programs"
 HIJACKING = {"first": {**bed.configuration.FIRST["first"], "dns-hijack": {}}}
 
 
-def test_without_cgroup_v2():
+def test_without_cgroup_v2() -> None:
     hidden = ("unshare", "--mount", "sh", "-c", 'umount /sys/fs/cgroup && exec "$@"', "sh")
     daemon = bed.Daemon(bed.config())
     ended = bed.cgtproxy("-c", str(daemon.config), wrapper=hidden)
@@ -29,7 +29,7 @@ def test_without_cgroup_v2():
 
 
 @pytest.mark.parametrize("command", [(), ("check", "permission")])
-def test_without_nftables(command):
+def test_without_nftables(command) -> None:
     daemon = bed.Daemon(bed.config())
     wrapper = (sys.executable, str(PROGRAMS / "without_nfnetlink.py"))
     ended = bed.cgtproxy(*command, "-c", str(daemon.config), wrapper=wrapper)
@@ -46,10 +46,12 @@ def test_without_nftables(command):
         ("reject", "nft_reject_inet"),
     ],
 )
-def test_without_a_module_of_nftables(monkeypatch, statement, module):
+def test_without_a_module_of_nftables(
+    monkeypatch: pytest.MonkeyPatch, statement: str, module: str
+) -> None:
     """All is real but the refusal: this kernel has them all."""
 
-    def refuse(messages, names):
+    def refuse(messages, names) -> None:
         seq = next(number for number, name in enumerate(names) if statement in name)
         raise NetlinkError(errno.ENOENT, seq, "", names[seq])
 

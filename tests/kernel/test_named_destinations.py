@@ -2,137 +2,61 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 import bed
 from bed import upstreams
-from kernel.test_named_upstreams import nameserver, silent
-from kernel.test_proxy import config
-from kernel.test_upstreams import ADDRESS, SERVERS
+from bed.built_in import Start
+from bed.fake_ip import NAME, PORT, REAL, ask, check, is_fake_ip
+from bed.nameserver import Nameserver
+from bed.upstreams import ADDRESS, SERVERS
 
-__all__ = ["nameserver", "silent"]
-
-NAME = "host.example"
-REAL = {4: bed.REMOTE4, 6: bed.REMOTE6}
-PORT = 80
 REFUSED = {"tcp": "ConnectionResetError", "udp": "ConnectionRefusedError"}
-# Looks names up as programs do, and asks at each address who is there and where the answer is from.
-CLIENT = """
-import socket, sys
-kind, version, rounds, port, *names = sys.argv[1:]
-family = socket.AF_INET6 if version == "6" else socket.AF_INET
-kind = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
-sock = None
-for name in names:
-    try:
-        to = socket.getaddrinfo(name, int(port), family, kind)[0][4]
-    except OSError as error:
-        print(name, "is not found", flush=True)
-        continue
-    if sock is None or kind == socket.SOCK_STREAM:
-        sock = socket.socket(family, kind)
-        sock.settimeout(10)
-    for number in range(int(rounds)):
-        try:
-            if kind == socket.SOCK_STREAM:
-                if not number:
-                    sock.connect(to)
-                sock.sendall(b"who\\n")
-                data, source = sock.recv(1000), to
-            elif len(names) > 1:
-                sock.sendto(b"who\\n", to)
-                data, source = sock.recvfrom(1000)
-            else:  # to hear of errors
-                sock.connect(to)
-                sock.send(b"who\\n")
-                data, source = sock.recvfrom(1000)
-        except OSError as error:
-            print(name, to[0], to[0], type(error).__name__, flush=True)
-            break
-        print(name, to[0], source[0], data.decode().strip(), flush=True)
-"""
-
-
-@pytest.fixture
-def names(nameserver):
-    nameserver.tell(NAME, *REAL.values())
-    return nameserver
-
-
-@pytest.fixture
-def start(tmp_path):
-    """The daemon with a built-in server that makes addresses up."""
-
-    @contextmanager
-    def started(upstream="direct://", *, home=None, **keys):
-        state = tmp_path / "state"
-        state.mkdir(exist_ok=True)
-        text = config(upstream, dns={}, **keys)
-        with bed.Daemon(text, cgroup=home, env={"STATE_DIRECTORY": str(state)}) as daemon:
-            daemon.wait_line("workers serve")
-            yield daemon
-
-    return started
-
-
-def ask(app, kind, version, *names, rounds=1, port=PORT):
-    """For each answer the name, the address it stood for, that of the answer, and the answer."""
-    argv = [sys.executable, "-c", CLIENT, kind, version, rounds, port, *names]
-    process = app.spawn([str(argument) for argument in argv], stdout=subprocess.PIPE)
-    output, _ = process.communicate(timeout=60)
-    return [line.split(" ") for line in output.decode().splitlines()]
-
-
-def is_fake_ip(address):
-    return bool(re.match(r"198\.1[89]\.|fc00:", address))
-
-
-def check(answers, count, real):
-    assert len(answers) == count, answers
-    for _, fake_ip, source, *answer in answers:
-        assert is_fake_ip(fake_ip)
-        assert source == fake_ip
-        assert answer[:3] == ["origin", real, str(PORT)]
 
 
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
 @pytest.mark.parametrize("version", REAL)
-def test_directly(start, names, cgroup, kind, version):
-    with start() as daemon:
+def test_directly(
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, kind: str, version
+) -> None:
+    with start_fake_ip() as daemon:
         check(ask(cgroup("app"), kind, version, NAME, rounds=12), 12, REAL[version])
         assert "refused" not in daemon.output
 
 
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
 @pytest.mark.parametrize("version", REAL)
-def test_a_name_with_the_other_family_only(start, names, cgroup, kind, version):
+def test_a_name_with_the_other_family_only(
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, kind: str, version
+) -> None:
     other = REAL[10 - version]
     names.tell("other.example", other)
-    with start():
+    with start_fake_ip():
         app = cgroup("app")
         check(ask(app, kind, version, "other.example", rounds=12), 12, other)
         (refused,) = ask(app, kind, version, "other.example", port=9)
         assert refused[3] == REFUSED[kind]
 
 
-def test_the_next_address_where_one_does_not_answer(start, names, cgroup, silent):
+def test_the_next_address_where_one_does_not_answer(
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, silent: str
+) -> None:
     names.tell("two.example", silent, bed.REMOTE4)
-    with start():
+    with start_fake_ip():
         check(ask(cgroup("app"), "tcp", 4, "two.example"), 1, bed.REMOTE4)
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_tcp_through(start, names, cgroup, tmp_path, name):
+def test_tcp_through(
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, tmp_path: Path, name
+) -> None:
     """The app's own query is answered here, so who asks the name server is the upstream."""
     make, url = SERVERS[name]
     with (
         make(cgroup("upstream"), tmp_path),
-        start(url.replace("CA", str(tmp_path / "cert.pem"))),
+        start_fake_ip(url.replace("CA", str(tmp_path / "cert.pem"))),
     ):
         for version in REAL:
             host = f"host{version}.example"
@@ -146,21 +70,30 @@ def test_tcp_through(start, names, cgroup, tmp_path, name):
 
 @pytest.mark.parametrize("name", ["dante", "sing-box-socks"])
 @pytest.mark.parametrize("version", REAL)
-def test_udp_through(start, names, cgroup, tmp_path, name, version):
+def test_udp_through(
+    start_fake_ip: Start,
+    names: Nameserver,
+    cgroup: bed.MakeCgroup,
+    tmp_path: Path,
+    name: str,
+    version,
+) -> None:
     names.tell("real4.example", bed.REMOTE4)  # dante carries no IPv6 datagrams here
     make, url = SERVERS[name]
-    with make(cgroup("upstream"), tmp_path), start(url) as daemon:
+    with make(cgroup("upstream"), tmp_path), start_fake_ip(url) as daemon:
         check(ask(cgroup("app"), "udp", version, "real4.example", rounds=12), 12, bed.REMOTE4)
         assert "real4.example A" in names.lines
         assert "lost" not in daemon.output
 
 
 @pytest.mark.parametrize("upstream", ["direct://", f"socks5://{ADDRESS}"])
-def test_two_names_of_one_address_are_told_apart(start, names, cgroup, tmp_path, upstream):
+def test_two_names_of_one_address_are_told_apart(
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, tmp_path: Path, upstream: str
+) -> None:
     hosts = ["one.example", "two.example", bed.REMOTE4]
     for name in hosts[:2]:
         names.tell(name, bed.REMOTE4)
-    with upstreams.sing_box(cgroup("upstream"), tmp_path, "socks"), start(upstream):
+    with upstreams.sing_box(cgroup("upstream"), tmp_path, "socks"), start_fake_ip(upstream):
         answers = ask(cgroup("app"), "udp", 4, *hosts * 2, rounds=6)
         assert [answer[0] for answer in answers] == [host for host in hosts * 2 for _ in range(6)]
         assert len({answer[1] for answer in answers}) == 3
@@ -168,23 +101,27 @@ def test_two_names_of_one_address_are_told_apart(start, names, cgroup, tmp_path,
             assert (source, answer[1]) == (to, bed.REMOTE4)
 
 
-def test_a_name_is_no_reason_for_another_port(start, names, cgroup):
+def test_a_name_is_no_reason_for_another_port(
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup
+) -> None:
     """As STUN (RFC 8489) needs it, whose servers have names."""
-    with start():
+    with start_fake_ip():
         answers = ask(cgroup("app"), "udp", 4, NAME, "192.0.2.99", NAME, rounds=6)
         assert len(answers) == 18
         assert len({answer[-1] for answer in answers}) == 1
 
 
 @pytest.mark.parametrize("version", REAL)
-def test_icmp_errors_are_about_the_fake_ip_address(start, names, cgroup, version):
-    with start():
+def test_icmp_errors_are_about_the_fake_ip_address(
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, version
+) -> None:
+    with start_fake_ip():
         (answer,) = ask(cgroup("app"), "udp", version, NAME, port=9)
         assert answer[3] == "ConnectionRefusedError"
 
 
-def test_an_address_without_a_name_is_refused(start, cgroup):
-    with start() as daemon:
+def test_an_address_without_a_name_is_refused(start_fake_ip: Start, cgroup: bed.MakeCgroup) -> None:
+    with start_fake_ip() as daemon:
         app = cgroup("app")
         for kind, error in REFUSED.items():
             for version, address in ((4, "198.19.200.1"), (6, "fc00::c8:1")):
@@ -192,8 +129,10 @@ def test_an_address_without_a_name_is_refused(start, cgroup):
         daemon.wait_line(r"refused, an address has no name any more: 198\.19\.200\.1:80; the app")
 
 
-def test_the_old_workers_end_where_datagrams_were_refused(start, cgroup):
-    with start(workers={"count": 1, "udp-timeout": 1}) as daemon:
+def test_the_old_workers_end_where_datagrams_were_refused(
+    start_fake_ip: Start, cgroup: bed.MakeCgroup
+):
+    with start_fake_ip(workers={"count": 1, "udp-timeout": 1}) as daemon:
         (server,) = bed.run("pgrep", "-P", str(daemon.pid)).split()
         before = set(bed.run("pgrep", "-P", server).split())
         ask(cgroup("app"), "udp", 4, "198.19.200.1")
@@ -206,30 +145,36 @@ def test_the_old_workers_end_where_datagrams_were_refused(start, cgroup):
 
 
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
-def test_a_name_that_nobody_knows_is_refused(start, names, cgroup, kind):
-    with start() as daemon:
+def test_a_name_that_nobody_knows_is_refused(
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, kind: str
+) -> None:
+    with start_fake_ip() as daemon:
         ((_, fake_ip, *_, error),) = ask(cgroup("app"), kind, 4, "unknown.example")
         assert is_fake_ip(fake_ip)
         assert error == REFUSED[kind]
         daemon.wait_line(f"{kind} unknown.example:80 .{fake_ip}.: ")
 
 
-def test_directly_where_the_upstream_is_down(start, names, cgroup):
-    with start("socks5://127.0.0.1:1", **{"on-down": "direct"}):
+def test_directly_where_the_upstream_is_down(
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup
+) -> None:
+    with start_fake_ip("socks5://127.0.0.1:1", **{"on-down": "direct"}):
         check(ask(cgroup("app"), "tcp", 4, NAME), 1, bed.REMOTE4)
 
 
-def test_a_catch_all_rule(start, names, cgroup):
-    with start(rules={".": "built-in"}):
+def test_a_catch_all_rule(start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup) -> None:
+    with start_fake_ip(rules={".": "built-in"}):
         app = cgroup("app")
         for kind in ("tcp", "udp"):
             check(ask(app, kind, 4, NAME, rounds=2), 2, bed.REMOTE4)
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_a_name_does_not_lead_to_this_computers_own_services(start, names, cgroup, kind):
+def test_a_name_does_not_lead_to_this_computers_own_services(
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, kind
+) -> None:
     names.tell("rebound.example", "127.0.0.1", "::1")
-    with bed.Responder("local", PORT, cgroup=cgroup("local")), start() as daemon:
+    with bed.Responder("local", PORT, cgroup=cgroup("local")), start_fake_ip() as daemon:
         app = cgroup("app")
         daemon.wait_line("/app: tproxy")
         (answer,) = ask(app, kind, 4, "rebound.example")

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
 import bed
 from bed import upstreams, web
+from bed.built_in import config
 from bed.dns import dig
 from bed.nameserver import Nameserver
-from kernel.test_proxy import config
 
 NAME = "www.example"
 SOCKS5 = f"socks5://127.0.0.1:{upstreams.PORT}"
 
 
 @pytest.fixture(scope="module")
-def site(origin, tmp_path_factory):
+def site(origin: bed.Origin, tmp_path_factory: pytest.TempPathFactory):
     with web.WebServer(tmp_path_factory.mktemp("web"), NAME) as server:
         yield server
 
 
 @pytest.fixture
-def app(cgroup):
+def app(cgroup: bed.MakeCgroup):
     with bed.sealed(cgroup("app")) as home:
         yield home
 
@@ -38,7 +39,7 @@ def started(directory, upstream="direct://"):
 
 
 @pytest.mark.parametrize("protocol", ["+notcp", "+tcp"])
-def test_dig(app, tmp_path, protocol):
+def test_dig(app, tmp_path: Path, protocol: str) -> None:
     with started(tmp_path):
         (fake_ip,) = dig(app, protocol, "+noedns", NAME).found
         assert ip_address(fake_ip).is_private
@@ -49,7 +50,7 @@ def test_dig(app, tmp_path, protocol):
 
 
 @pytest.mark.parametrize("name", ["direct", "dante", "sing-box"])
-def test_curl_and_http3(app, cgroup, tmp_path, site, name):
+def test_curl_and_http3(app, cgroup: bed.MakeCgroup, tmp_path: Path, site, name: str) -> None:
     make, upstream = {
         "direct": (lambda *_: nullcontext(), "direct://"),
         "dante": (upstreams.dante, SOCKS5),
@@ -71,7 +72,7 @@ def test_curl_and_http3(app, cgroup, tmp_path, site, name):
         assert "Traceback" not in daemon.output
 
 
-def test_names_of_the_far_end(app, cgroup, tmp_path, site):
+def test_names_of_the_far_end(app, cgroup: bed.MakeCgroup, tmp_path: Path, site) -> None:
     """All that there is is `ssh -D`: who knows the name is at its other end."""
     hosts = f"{bed.ORIGIN4} {NAME}\n"
     with (

@@ -10,42 +10,20 @@ import pytest
 
 import bed
 from bed import upstreams
+from bed.built_in import Start, config, tcp
 from bed.nameserver import HOSTS, Nameserver
-from kernel.test_proxy import config, start, tcp
-
-__all__ = ["start"]
 
 URL = f"socks5://proxy.example:{upstreams.PORT}"
-# The server, which waits for the first names as long as the test does for anything.
-PATIENT = """
-import sys
-from cgtproxy.cli import main
-from cgtproxy.proxy.upstreams import resolve as targets
-targets._FIRST = 60.0
-sys.exit(main())
-"""
+PATIENT = str(bed.PROGRAMS / "patient.py")
 
 
-@pytest.fixture
-def nameserver(cgroup):
-    with Nameserver(cgroup("nameserver")) as server:
-        yield server
-
-
-@pytest.fixture
-def silent():
-    """An address at which there is neither somebody nor somebody who says so."""
-    route = [*bed.OUTSIDE, "ip", "route", "{}", "blackhole", "203.0.113.77"]
-    bed.run(*[word.format("add") for word in route])
-    yield "203.0.113.77"
-    bed.run(*[word.format("delete") for word in route])
-
-
-def ways(app):
+def ways(app: bed.Cgroup):
     return {outcome.by for outcome in bed.probe(app, *tcp()).values()}
 
 
-def test_the_name_is_looked_up_before_the_first_connection(start, cgroup, nameserver):
+def test_the_name_is_looked_up_before_the_first_connection(
+    start: Start, cgroup: bed.MakeCgroup, nameserver: Nameserver
+) -> None:
     nameserver.tell("proxy.example", "127.0.0.1")
     with (
         upstreams.microsocks(cgroup("upstream")) as upstream,
@@ -56,11 +34,11 @@ def test_the_name_is_looked_up_before_the_first_connection(start, cgroup, namese
     assert {"proxy.example A", "proxy.example AAAA"} <= set(nameserver.lines)
 
 
-def test_a_reload_that_fails_before_the_name_is_looked_up(nameserver):
+def test_a_reload_that_fails_before_the_name_is_looked_up(nameserver: Nameserver) -> None:
     """The first configuration is still to be served."""
     nameserver.process.send_signal(signal.SIGSTOP)
     with socket.create_server(("127.0.0.1", 0)) as taken, ExitStack() as stack:
-        server = bed.Daemon(config(URL), program=("-c", PATIENT, "proxy"))
+        server = bed.Daemon(config(URL), program=(PATIENT, "proxy"))
         stack.push(bed.Program.start(server))  # it is not ready yet
         asked = ["ss", "-Hlun", "src 127.0.0.5:53"]
         bed.wait_until(lambda: int(bed.run(*asked).split()[1]), "a query in the queue")
@@ -73,7 +51,9 @@ def test_a_reload_that_fails_before_the_name_is_looked_up(nameserver):
         server.wait_notified("READY=1")
 
 
-def test_a_name_in_the_hosts_file(start, cgroup, nameserver):
+def test_a_name_in_the_hosts_file(
+    start: Start, cgroup: bed.MakeCgroup, nameserver: Nameserver
+) -> None:
     before = HOSTS.read_text()
     HOSTS.write_text(f"{before}\n127.0.0.1 proxy.example\n")
     try:
@@ -84,7 +64,9 @@ def test_a_name_in_the_hosts_file(start, cgroup, nameserver):
     assert "proxy.example A" not in nameserver.lines
 
 
-def test_a_name_that_is_found_later_and_moves(start, cgroup, nameserver):
+def test_a_name_that_is_found_later_and_moves(
+    start: Start, cgroup: bed.MakeCgroup, nameserver: Nameserver
+) -> None:
     with (
         upstreams.microsocks(cgroup("upstream")),
         start(config(URL, **{"health-check": 1})) as server,
@@ -102,7 +84,9 @@ def test_a_name_that_is_found_later_and_moves(start, cgroup, nameserver):
 
 
 @pytest.mark.parametrize("interval", [0, 1])
-def test_another_address_counts_only_when_the_old_one_fails(start, cgroup, nameserver, interval):
+def test_another_address_counts_only_when_the_old_one_fails(
+    start: Start, cgroup: bed.MakeCgroup, nameserver: Nameserver, interval: int
+) -> None:
     """A name that tells another one each time must not bring new workers each time."""
     nameserver.tell("proxy.example", "127.0.0.1")
     with (
@@ -121,7 +105,9 @@ def test_another_address_counts_only_when_the_old_one_fails(start, cgroup, names
         server.wait_line("proxy.example:1080 has other addresses now", timeout=30)
 
 
-def test_the_next_address_where_one_does_not_answer(start, cgroup, nameserver, silent):
+def test_the_next_address_where_one_does_not_answer(
+    start: Start, cgroup: bed.MakeCgroup, nameserver: Nameserver, silent: str
+) -> None:
     nameserver.tell("proxy.example", silent, "127.0.0.1")
     with upstreams.microsocks(cgroup("upstream")), start(config(URL)):
         app = cgroup("app")

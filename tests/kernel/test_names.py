@@ -36,7 +36,7 @@ def answer(query, *, a=("192.0.2.7",), aaaa=("2001:db8::7",), ttl=60, rcode=dns.
 class Server(threading.Thread):
     """Sends for each query what `behave(query)` returns: messages, perhaps none."""
 
-    def __init__(self, behave, family=socket.AF_INET):
+    def __init__(self, behave, family=socket.AF_INET) -> None:
         super().__init__(daemon=True)
         self.behave = behave
         self.sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -45,7 +45,7 @@ class Server(threading.Thread):
         self.queries = []
         self.peers = []
 
-    def run(self):
+    def run(self) -> None:
         while True:
             data, peer = self.sock.recvfrom(4096)
             if data == b"stop":
@@ -60,7 +60,7 @@ class Server(threading.Thread):
         self.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         with socket.socket(self.sock.family, socket.SOCK_DGRAM) as sock:
             sock.sendto(b"stop", self.address[1])
         self.join()
@@ -80,7 +80,7 @@ def look_up(stub, *names):
     """The results for all names, asked at once."""
     found = {}
 
-    def done(number, addresses):
+    def done(number, addresses) -> None:
         found[number] = addresses
         if len(found) == len(names):
             stub.reactor.stop()
@@ -93,18 +93,18 @@ def look_up(stub, *names):
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
-def test_both_families_by_one_look_up(reactor, family):
+def test_both_families_by_one_look_up(reactor, family) -> None:
     with Server(lambda query: [answer(query)], family) as server:
         assert look_up(stub_of(reactor, server), NAME) == [BOTH]
         assert {query.question[0].rdtype for query in server.queries} == {1, 28}
         assert all(query.flags & dns.flags.RD for query in server.queries)
 
 
-def test_an_address_is_its_own_answer(reactor):
+def test_an_address_is_its_own_answer(reactor) -> None:
     assert look_up(stub_of(reactor), "192.0.2.1", "2001:db8::1") == [["192.0.2.1"], ["2001:db8::1"]]
 
 
-def test_equal_look_ups_are_one_and_remembered_for_the_ttl(reactor):
+def test_equal_look_ups_are_one_and_remembered_for_the_ttl(reactor) -> None:
     with Server(lambda query: [answer(query)]) as server:
         stub = stub_of(reactor, server)
         assert look_up(stub, NAME, NAME.upper(), NAME + ".") == [BOTH] * 3
@@ -116,11 +116,11 @@ def test_equal_look_ups_are_one_and_remembered_for_the_ttl(reactor):
         assert len(server.queries) == 4
 
 
-def test_who_was_answered_is_let_go(reactor):
+def test_who_was_answered_is_let_go(reactor) -> None:
     """Not kept until the garbage collector comes, which it rarely does in a worker."""
 
     class Session:
-        def found(self, _):
+        def found(self, _) -> None:
             reactor.stop()
 
     gc.disable()
@@ -136,7 +136,7 @@ def test_who_was_answered_is_let_go(reactor):
         gc.enable()
 
 
-def test_ids_and_ports_are_not_to_be_guessed(reactor):
+def test_ids_and_ports_are_not_to_be_guessed(reactor) -> None:
     with Server(lambda query: [answer(query)]) as server:
         look_up(stub_of(reactor, server), *(f"host-{n}.example" for n in range(20)))
         assert len({query.id for query in server.queries}) > 20
@@ -180,7 +180,7 @@ def test_a_server_that_fails_is_passed_over_at_once(reactor, rcode):
         assert len(first.queries) == 4
 
 
-def test_a_server_that_is_down_is_passed_over_at_once(reactor):
+def test_a_server_that_is_down_is_passed_over_at_once(reactor) -> None:
     with Server(lambda query: []) as gone:
         pass
     with Server(lambda query: [answer(query)]) as server:
@@ -219,7 +219,7 @@ def test_one_family_is_enough(reactor):
         assert look_up(stub_of(reactor, server), NAME) == [BOTH[:1]]
 
 
-def test_no_such_name(reactor):
+def test_no_such_name(reactor) -> None:
     with Server(lambda query: [answer(query, rcode=dns.rcode.NXDOMAIN)]) as server:
         assert look_up(stub_of(reactor, server), NAME) == [[]]
         assert len(server.queries) == 2
@@ -227,7 +227,7 @@ def test_no_such_name(reactor):
         assert len(server.queries) == 2
 
 
-def test_many_at_once_over_a_short_queue(reactor):
+def test_many_at_once_over_a_short_queue(reactor) -> None:
     """A datagram socket of AF_UNIX has room for few messages (net.unix.max_dgram_qlen)."""
     names = [f"host-{n}.example" for n in range(200)]
     with Server(lambda query: [answer(query)], socket.AF_UNIX) as server:

@@ -32,7 +32,9 @@ def listing():
 
 @pytest.mark.parametrize("what", VANDALISM)
 @pytest.mark.parametrize("flags", [None, OWNER])
-def test_owned_nobody_else_can_change_it(tproxy_server, cgroup, what, flags):
+def test_owned_nobody_else_can_change_it(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, what, flags
+) -> None:
     app, _ = cgroup("proxy"), cgroup("other")
     with bed.Daemon(bed.config(tproxies=DNS)) if flags is None else older_kernel(flags) as daemon:
         before = listing()
@@ -47,7 +49,7 @@ def test_owned_nobody_else_can_change_it(tproxy_server, cgroup, what, flags):
 
 
 @pytest.mark.parametrize("what", VANDALISM)
-def test_not_owned_it_is_mended(tproxy_server, cgroup, what):
+def test_not_owned_it_is_mended(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, what) -> None:
     app, _ = cgroup("proxy"), cgroup("other")
     with older_kernel(NOTHING) as daemon:
         before = listing()
@@ -60,7 +62,7 @@ def test_not_owned_it_is_mended(tproxy_server, cgroup, what):
     assert "WARNING mended: table inet cgtproxy had been changed or deleted" in line
 
 
-def test_not_owned_nobody_elses_table_matters(tproxy_server):
+def test_not_owned_nobody_elses_table_matters(tproxy_server: bed.Responder) -> None:
     with older_kernel(NOTHING) as daemon:
         bed.nft("""
             table inet theirs {
@@ -74,7 +76,9 @@ def test_not_owned_nobody_elses_table_matters(tproxy_server):
     assert len([line for line in daemon.lines if "mended" in line]) == 1
 
 
-def test_not_owned_one_change_is_mended_once_however_long_it_is(tproxy_server):
+def test_not_owned_one_change_is_mended_once_however_long_it_is(
+    tproxy_server: bed.Responder,
+) -> None:
     """The daemon reads the first of its announcements while the kernel makes the last."""
     chains = "\n".join(f"add chain inet cgtproxy strange{n}" for n in range(5000))
     with older_kernel(NOTHING) as daemon:
@@ -85,7 +89,9 @@ def test_not_owned_one_change_is_mended_once_however_long_it_is(tproxy_server):
     assert len([line for line in daemon.lines if "mended" in line]) == 5
 
 
-def test_the_kernel_removes_an_owned_table_that_does_not_persist(tproxy_server, cgroup):
+def test_the_kernel_removes_an_owned_table_that_does_not_persist(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     app = cgroup("proxy")
     with older_kernel(OWNER) as daemon:
         daemon.kill()
@@ -95,7 +101,9 @@ def test_the_kernel_removes_an_owned_table_that_does_not_persist(tproxy_server, 
         assert bed.paths(app) == bed.everywhere("tproxy")
 
 
-def test_not_owned_it_is_taken_over_all_the_same(tproxy_server, cgroup):
+def test_not_owned_it_is_taken_over_all_the_same(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     app = cgroup("proxy")
     with older_kernel(NOTHING) as daemon, bed.Prober(app, *bed.flows()) as prober:
         daemon.kill()

@@ -8,7 +8,9 @@ import bed
 ALONE = ("prlimit", "--nproc=1:1")
 
 
-def test_cap_net_admin_is_all_it_needs(tproxy_server, cgroup):
+def test_cap_net_admin_is_all_it_needs(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     """And it runs no other program, for here it could not; nor could it write to cgroupfs."""
     app = cgroup("proxy")
     with bed.Daemon(bed.config(), wrapper=(*ALONE, *bed.NET_ADMIN_ONLY)) as daemon:
@@ -22,13 +24,13 @@ def test_cap_net_admin_is_all_it_needs(tproxy_server, cgroup):
         assert daemon.stop() == 0
 
 
-def test_cgroupfs_may_be_read_only(tproxy_server, cgroup):
+def test_cgroupfs_may_be_read_only(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup) -> None:
     read_only = ("sh", "-c", 'mount -o remount,bind,ro /sys/fs/cgroup && exec "$@"', "sh")
     with bed.Daemon(bed.config(), wrapper=("unshare", "--mount", *read_only)):
         assert bed.paths(cgroup("proxy")) == bed.everywhere("tproxy")
 
 
-def test_without_the_capability_it_says_so():
+def test_without_the_capability_it_says_so() -> None:
     daemon = bed.Daemon(bed.config())
     ended = bed.cgtproxy("-c", str(daemon.config), wrapper=bed.UNPRIVILEGED)
     assert ended.returncode == 77
@@ -53,7 +55,7 @@ def test_check_works_unprivileged_and_tells_both():
     assert "route-table" in both.stderr
 
 
-def test_checks_and_listings_touch_nothing(cgroup):
+def test_checks_and_listings_touch_nothing(cgroup: bed.MakeCgroup) -> None:
     cgroup("proxy")
     daemon = bed.Daemon(bed.config())
     for arguments in (["check"], ["rules"], ["config", "schema"]):

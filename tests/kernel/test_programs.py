@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
 import bed
 from bed import upstreams, web
-from kernel.test_proxy import config, start
-
-__all__ = ["start"]
+from bed.built_in import Start, config
 
 ADDRESS = f"127.0.0.1:{upstreams.PORT}"
 SOCKS5, HTTP = f"socks5://{ADDRESS}", f"http://{ADDRESS}"
@@ -20,20 +19,20 @@ BIG = 20_000_000
 
 
 @pytest.fixture(scope="module")
-def site(origin, tmp_path_factory):
+def site(origin: bed.Origin, tmp_path_factory: pytest.TempPathFactory):
     with web.WebServer(tmp_path_factory.mktemp("web")) as server:
         yield server
 
 
 @pytest.fixture
-def app(cgroup):
+def app(cgroup: bed.MakeCgroup):
     """Programs in it reach the world through the server, or not at all."""
     with bed.sealed(cgroup("app")) as home:
         yield home
 
 
 @pytest.mark.parametrize("host", [bed.ORIGIN4, bed.ORIGIN6])
-def test_curl(start, app, tmp_path, site, host):
+def test_curl(start: Start, app, tmp_path: Path, site, host: str) -> None:
     body = tmp_path / "body"
     body.write_bytes(web.content(BIG))
     trust = ["--cacert", str(site.authority)]
@@ -50,7 +49,7 @@ def test_curl(start, app, tmp_path, site, host):
 
 
 @pytest.mark.parametrize(("host", "way"), [(bed.ORIGIN4, []), (bed.ORIGIN6, ["--reverse"])])
-def test_iperf3(start, app, host, way):
+def test_iperf3(start: Start, app, host: str, way) -> None:
     with (
         bed.Program([*bed.OUTSIDE, "iperf3", "--server", "--forceflush"]) as server,
         start(config()),
@@ -75,7 +74,9 @@ UPSTREAMS = {
 
 
 @pytest.mark.parametrize("name", UPSTREAMS)
-def test_as_a_browser_does(name, start, cgroup, app, tmp_path, site):
+def test_as_a_browser_does(
+    name, start: Start, cgroup: bed.MakeCgroup, app, tmp_path: Path, site
+) -> None:
     """Many objects over few connections of all kinds, some of them big, some given up."""
     make, upstream, carries_udp = UPSTREAMS[name]
     trust = ["--cacert", str(site.authority)]
@@ -90,7 +91,7 @@ def test_as_a_browser_does(name, start, cgroup, app, tmp_path, site):
             web.Fetching(app, tmp_path / "h2", web.url(), small, "--http2", *trust),
             web.Fetching(app, tmp_path / "big", web.url(), [3_000_000] * 4, "--http2", *trust),
         ]
-        web.output(app, [sys.executable, "-IS", "-c", GIVING_UP, bed.ORIGIN4, str(web.PLAIN)])
+        web.output(app, [sys.executable, "-IS", GIVING_UP, bed.ORIGIN4, str(web.PLAIN)])
         if carries_udp:
             wanted = [(f"GET:{size}", web.content(size)) for size in (0, 1, 70_000, 1_000_000)]
             wanted.append(("PUT:300000", web.digest(bytes(300_000)).encode()))
@@ -101,16 +102,4 @@ def test_as_a_browser_does(name, start, cgroup, app, tmp_path, site):
         assert "Traceback" not in server.output
 
 
-# Connections of somebody who does not wait for what he has asked for.
-GIVING_UP = """
-import socket, struct, sys
-address = sys.argv[1], int(sys.argv[2])
-socks = [socket.create_connection(address, 10) for _ in range(30)]
-for number, sock in enumerate(socks):
-    sock.sendall(b"GET /3000000 HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
-    if number % 3:
-        assert sock.recv(1000).startswith(b"HTTP/1.1 200")
-    if number % 2:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-"""
+GIVING_UP = str(bed.PROGRAMS / "giving_up.py")

@@ -2,60 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-from contextlib import contextmanager
 
 import pytest
 
 import bed
-
-PORT = 10005
-
-
-def config(upstream="direct://", rules=None, *, bypass=("127.0.0.0/8", "::1"), **keys):
-    workers = keys.pop("workers", {"count": 2})
-    tproxies = {"built-in": {"port": PORT, "mark": 3005, "upstream": upstream, **keys}}
-    rules = rules or {"^/app": "built-in"}
-    return bed.config(rules, tproxies=tproxies, workers=workers, bypass=bypass)
+from bed.built_in import PORT, Start, config, processes, tcp
 
 
-def rules_alone(text):
-    """The same configuration for a manager that starts no server."""
-    document = json.loads(text)
-    del document["tproxies"]["built-in"]["upstream"]
-    return json.dumps(document)
-
-
-@pytest.fixture
-def start():
-    """Starts the server, by hand, beside a manager."""
-
-    @contextmanager
-    def started(text, **options):
-        with (
-            bed.Daemon(text, program=("-m", "cgtproxy", "proxy"), **options) as server,
-            bed.Daemon(rules_alone(text)),
-        ):
-            yield server
-
-    return started
-
-
-def tcp(port=80, **hosts):
-    return [flow for flow in bed.flows(port, **hosts) if flow.protocol == "tcp"]
-
-
-def test_direct_keeps_the_original_destination(start, cgroup):
+def test_direct_keeps_the_original_destination(start: Start, cgroup: bed.MakeCgroup) -> None:
     text = config()
     with start(text):
         for flow, outcome in bed.probe(cgroup("app"), *tcp(443)).items():
             assert (outcome.by, outcome.local) == ("origin", (flow.host, 443))
 
 
-def test_a_catch_all_does_not_send_the_server_to_itself(start, cgroup):
+def test_a_catch_all_does_not_send_the_server_to_itself(
+    start: Start, cgroup: bed.MakeCgroup
+) -> None:
     text = config(rules={".": "built-in"})
     with start(text) as server:
         seen = bed.probe(cgroup("app"), *tcp())
@@ -63,7 +28,7 @@ def test_a_catch_all_does_not_send_the_server_to_itself(start, cgroup):
         assert "refused" not in server.output
 
 
-def test_udp_directly(start, cgroup):
+def test_udp_directly(start: Start, cgroup: bed.MakeCgroup) -> None:
     text = config()
     with start(text) as server:
         for flow, outcome in bed.probe(cgroup("app"), *bed.flows(443)).items():
@@ -77,7 +42,7 @@ def test_udp_directly(start, cgroup):
         assert "WARNING" not in server.output
 
 
-def test_supervised_by_the_daemon(cgroup):
+def test_supervised_by_the_daemon(cgroup: bed.MakeCgroup) -> None:
     with bed.Daemon(config()) as daemon:
         app = cgroup("app")
         assert bed.paths(app) == bed.everywhere("origin")
@@ -96,21 +61,15 @@ def test_supervised_by_the_daemon(cgroup):
         assert bed.paths(app) == bed.everywhere("origin")
 
 
-def processes(daemon):
-    """The process ids below the daemon's: the server's, and those of its workers."""
-    found = subprocess.run(["pgrep", "-P", str(daemon.pid)], capture_output=True, text=True)
-    return [int(pid) for pid in found.stdout.split()]
-
-
 @pytest.mark.parametrize("most", [None, 1])
-def test_a_worker_for_each_core_that_it_may_use(start, most):
+def test_a_worker_for_each_core_that_it_may_use(start: Start, most) -> None:
     cores = sorted(os.sched_getaffinity(0))[:most]
     wrapper = ("taskset", "--cpu-list", ",".join(map(str, cores)))
     with start(config(workers={}), wrapper=wrapper) as server:
         assert len(processes(server)) == len(cores)
 
 
-def test_a_killed_server_is_started_again(cgroup):
+def test_a_killed_server_is_started_again(cgroup: bed.MakeCgroup) -> None:
     with bed.Daemon(config()) as daemon:
         app = cgroup("app")
         (server,) = processes(daemon)
@@ -121,7 +80,7 @@ def test_a_killed_server_is_started_again(cgroup):
         bed.wait_until(lambda: bed.paths(app) == bed.everywhere("origin"), "service again")
 
 
-def test_a_killed_daemon_takes_its_server_along(cgroup):
+def test_a_killed_daemon_takes_its_server_along(cgroup: bed.MakeCgroup) -> None:
     home, app = cgroup("daemon"), cgroup("app")
     with bed.Daemon(config(), cgroup=home) as daemon:
         (server,) = processes(daemon)
@@ -133,7 +92,7 @@ def test_a_killed_daemon_takes_its_server_along(cgroup):
         assert bed.paths(app) == bed.everywhere("origin")
 
 
-def test_alone_it_outlives_who_started_it(start, cgroup):
+def test_alone_it_outlives_who_started_it(start: Start, cgroup: bed.MakeCgroup) -> None:
     with start(config(), wrapper=("setsid", "--fork"), cgroup=cgroup("server")) as server:
         assert server.process.wait() == 0
         assert bed.paths(cgroup("app")) == bed.everywhere("origin")

@@ -9,23 +9,14 @@ from pathlib import Path
 import pytest
 
 import bed
-from kernel.test_named_destinations import NAME, ask, check, names, nameserver, start
-
-__all__ = ["names", "nameserver", "start"]
+from bed.built_in import Start
+from bed.fake_ip import NAME, ask, check
+from bed.nameserver import Nameserver
 
 FIRST, LAST = 40000, 40015
 KNOWN = Path("/proc/sys/net/netfilter/nf_conntrack_count")
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-ASK_BY_ALL_PORTS = f"""
-import socket
-query = bytes.fromhex("123401000001000000000000036f6e65076578616d706c650000010001")
-for port in range({FIRST}, {LAST} + 1):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", port))
-        sock.settimeout(10)
-        sock.sendto(query, ("127.0.0.5", 53))
-        print(socket.inet_ntoa(sock.recv(1000)[-4:]))
-"""
+ASK_BY_ALL_PORTS = str(bed.PROGRAMS / "ask_by_all_ports.py")
 # As firewalls have it: what nobody has asked for is not let in.
 FIREWALL = """table inet firewall { chain input { type filter hook input priority 0;
     meta l4proto udp udp sport 53 ct state != established drop; }; }"""
@@ -39,15 +30,18 @@ def few_ports():
     RANGE.write_text(before)
 
 
-def ask_by_all_ports(cgroup):
-    asked = cgroup.spawn([sys.executable, "-c", ASK_BY_ALL_PORTS], stdout=subprocess.PIPE)
+def ask_by_all_ports(cgroup: bed.Cgroup):
+    argv = [sys.executable, ASK_BY_ALL_PORTS, str(FIRST), str(LAST)]
+    asked = cgroup.spawn(argv, stdout=subprocess.PIPE)
     return set(asked.communicate(timeout=60)[0].decode().split())
 
 
-def test_the_servers_own_queries_are_none_of_an_app(start, names, cgroup, few_ports):
+def test_the_servers_own_queries_are_none_of_an_app(
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, few_ports
+) -> None:
     """Not even where it is started in an app's cgroup."""
     app = cgroup("app")
-    with start(home=app):
+    with start_fake_ip(home=app):
         assert ask_by_all_ports(app) == {"198.18.0.1"}
         bed.nft(FIREWALL)
         try:
@@ -57,9 +51,11 @@ def test_the_servers_own_queries_are_none_of_an_app(start, names, cgroup, few_po
         assert {f"{NAME} A", f"{NAME} AAAA"} <= set(names.lines)
 
 
-def test_those_of_others_are_not_either(start, names, cgroup):
+def test_those_of_others_are_not_either(
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup
+) -> None:
     names.tell("one.example", bed.REMOTE4)
-    with start() as daemon:
+    with start_fake_ip() as daemon:
         app, other = cgroup("app"), cgroup("other")
         daemon.wait_line("/app: tproxy")
         for _ in range(2):
@@ -67,7 +63,7 @@ def test_those_of_others_are_not_either(start, names, cgroup):
             assert ask_by_all_ports(other) == {bed.REMOTE4}
 
 
-def test_the_bed_makes_conntrack_forget(names, cgroup):
+def test_the_bed_makes_conntrack_forget(names: Nameserver, cgroup: bed.MakeCgroup) -> None:
     names.tell("one.example", bed.REMOTE4)
     bed.nft(FIREWALL)
     assert ask_by_all_ports(cgroup("app")) == {bed.REMOTE4}

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 import bed
 from bed import dns, upstreams
+from bed.built_in import Start
+from bed.dns import addresses
 from bed.nameserver import HOSTS, Nameserver
-from kernel.test_resolver import addresses, start, unbound
-
-__all__ = ["start", "unbound"]
 
 
 @pytest.mark.parametrize("way", ["direct", "socks", "https"])
 @pytest.mark.parametrize("scheme", dns.PORTS)
-def test_real_answers(start, cgroup, tmp_path, unbound, scheme, way):
+def test_real_answers(
+    start_dns: Start, cgroup: bed.MakeCgroup, tmp_path: Path, unbound: dns.Unbound, scheme, way: str
+) -> None:
     upstream, peer = "direct://", bed.HOST4
     with ExitStack() as stack:
         if way != "direct":
@@ -34,7 +36,7 @@ def test_real_answers(start, cgroup, tmp_path, unbound, scheme, way):
             peer = bed.PROXY4
         options = {"upstream": dns.url(scheme), "exclude-upstream": dns.url("udp")}
         trust = {"SSL_CERT_FILE": str(unbound.certificate)}
-        daemon = stack.enter_context(start(options, upstream, env=trust))
+        daemon = stack.enter_context(start_dns(options, upstream, env=trust))
         app = cgroup("app")
         for _ in range(2):  # the second time on the same connection, if there is one
             assert dns.dig(app, "real.example", "MX").found == ["10 mail.example."]
@@ -49,34 +51,38 @@ def test_real_answers(start, cgroup, tmp_path, unbound, scheme, way):
         assert "WARNING" not in daemon.output
 
 
-def test_forwarding_alone(start, cgroup, unbound):
-    with start({"mode": "forward", "upstream": dns.url("udp")}):
+def test_forwarding_alone(start_dns: Start, cgroup: bed.MakeCgroup, unbound: dns.Unbound) -> None:
+    with start_dns({"mode": "forward", "upstream": dns.url("udp")}):
         app = cgroup("app")
         for kind, found in (("A", dns.REAL4), ("AAAA", dns.REAL6)):
             assert dns.dig(app, "real.example", kind).found == [found]
 
 
-def test_the_next_server_is_asked_where_one_fails(start, cgroup, unbound):
+def test_the_next_server_is_asked_where_one_fails(
+    start_dns: Start, cgroup: bed.MakeCgroup, unbound: dns.Unbound
+) -> None:
     dead = f"tcp://{dns.ADDRESS}:9"
-    with start({"mode": "forward", "upstream": [dead, dns.url("tls"), dns.url("udp")]}) as daemon:
+    with start_dns(
+        {"mode": "forward", "upstream": [dead, dns.url("tls"), dns.url("udp")]}
+    ) as daemon:
         assert addresses(cgroup("app"), ["real.example"]) == [[dns.REAL4]]
         daemon.wait_line(f"the DNS server {dead} failed: Connection refused")
         daemon.wait_line(f"the DNS server {dns.url('tls')} failed: self-signed certificate")
 
 
-def test_no_server_answers(start, cgroup):
+def test_no_server_answers(start_dns: Start, cgroup: bed.MakeCgroup) -> None:
     options = {"mode": "forward", "upstream": f"https://{dns.ADDRESS}:9/"}
-    with start(options) as daemon:
+    with start_dns(options) as daemon:
         assert dns.dig(cgroup("app"), "real.example").status == "SERVFAIL"
         daemon.wait_line("the DNS server .* failed: Connection refused")
 
 
-def test_the_computers_own_server_and_hosts_file(start, cgroup):
+def test_the_computers_own_server_and_hosts_file(start_dns: Start, cgroup: bed.MakeCgroup) -> None:
     """The server is one on this computer, whose own questions would be redirected, too."""
     before = HOSTS.read_text()
     with (
         Nameserver(cgroup("nameserver")) as nameserver,
-        start({"mode": "forward"}, rules={".": "built-in"}),
+        start_dns({"mode": "forward"}, rules={".": "built-in"}),
     ):
         nameserver.tell("real.example", dns.REAL4)
         app = cgroup("app")

@@ -14,65 +14,42 @@ import pytest
 
 import bed
 from bed import transfers, upstreams
+from bed.built_in import Start, config, processes, tcp
 from bed.transfers import transfer
-from kernel.test_bytes import server
-from kernel.test_proxy import config, processes, start, tcp
-
-__all__ = ["server", "start"]
 
 SOCKS5 = f"socks5://127.0.0.1:{upstreams.PORT}"
 
 
 @pytest.mark.parametrize("upstream", ["direct://", SOCKS5])
-def test_a_crowd(start, cgroup, server, tmp_path, upstream):
+def test_a_crowd(start: Start, cgroup: bed.MakeCgroup, server, tmp_path: Path, upstream) -> None:
     text = config(upstream)
     with upstreams.sing_box(cgroup("upstream"), tmp_path, "socks"), start(text):
         plan = [transfer(1000 * number, 100_000, 1000) for number in range(200)]
         assert transfers.run(cgroup("app"), bed.REMOTE4, plan) == ["ok"] * 200
 
 
-END = """
-import socket, sys
-kind = sys.argv[1]
-with socket.create_connection(("192.0.2.7", 7001), 10) as sock:
-    sock.sendall(b"x")
-    try:
-        data = sock.recv(10)
-        print("fin" if not data else data)
-    except ConnectionResetError:
-        print("reset")
-"""
-ENDING = """
-import socket, struct, sys
-listener = socket.create_server(("0.0.0.0", 7001))
-print("ready", flush=True)
-while True:
-    sock, _ = listener.accept()
-    sock.recv(10)
-    if sys.argv[1] == "reset":
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-"""
+END = str(bed.PROGRAMS / "end_watcher.py")
+ENDING = str(bed.PROGRAMS / "ender.py")
 
 
 @pytest.mark.parametrize("how", ["fin", "reset"])
-def test_the_far_ends_end_is_passed_on(start, cgroup, how):
+def test_the_far_ends_end_is_passed_on(start: Start, cgroup: bed.MakeCgroup, how: str) -> None:
     text = config()
-    far = bed.Program([*bed.OUTSIDE, sys.executable, "-c", ENDING, how])
+    far = bed.Program([*bed.OUTSIDE, sys.executable, ENDING, how])
     with start(text), far:
         far.wait_line("^ready$")
-        near = cgroup("app").spawn([sys.executable, "-c", END, how], stdout=subprocess.PIPE)
+        near = cgroup("app").spawn([sys.executable, END, how], stdout=subprocess.PIPE)
         assert near.communicate(timeout=20)[0].decode().strip() == how
 
 
-def test_a_refused_connection_is_reset(start, cgroup):
+def test_a_refused_connection_is_reset(start: Start, cgroup: bed.MakeCgroup) -> None:
     text = config()
     with start(text):
         seen = bed.probe(cgroup("app"), *tcp(9))
         assert {outcome.by for outcome in seen.values()} == {"reset"}
 
 
-def test_a_connection_that_nobody_answers_times_out(start, cgroup):
+def test_a_connection_that_nobody_answers_times_out(start: Start, cgroup: bed.MakeCgroup) -> None:
     silent = "192.0.2.99"
     bed.run("ip", "route", "add", "blackhole", silent)
     bed.run("ip", "route", "replace", silent, "via", bed.ORIGIN4)
@@ -87,26 +64,16 @@ def test_a_connection_that_nobody_answers_times_out(start, cgroup):
         bed.run("ip", "route", "del", silent)
 
 
-IDLER = """
-import socket
-with socket.create_connection(("192.0.2.7", 80), 10) as sock:
-    sock.settimeout(30)
-    sock.sendall(b"who\\n")
-    sock.recv(1000)
-    try:
-        sock.recv(1000)
-    except ConnectionResetError:
-        print("reset")
-"""
+IDLER = str(bed.PROGRAMS / "idler.py")
 
 
-def test_an_idle_connection_ends(start, cgroup):
+def test_an_idle_connection_ends(start: Start, cgroup: bed.MakeCgroup) -> None:
     with start(config(workers={"idle-timeout": 1, "count": 1})):
-        idler = cgroup("app").spawn([sys.executable, "-c", IDLER], stdout=subprocess.PIPE)
+        idler = cgroup("app").spawn([sys.executable, IDLER], stdout=subprocess.PIPE)
         assert idler.communicate(timeout=40)[0] == b"reset\n"
 
 
-def test_a_direct_connection_to_the_port_is_refused(start):
+def test_a_direct_connection_to_the_port_is_refused(start: Start) -> None:
     with start(config()) as server:
         for host in ("127.0.0.1", bed.HOST4, "::1", bed.HOST6):
             with (
@@ -118,7 +85,9 @@ def test_a_direct_connection_to_the_port_is_refused(start):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", bed.HOST4])
-def test_the_server_and_loopback_are_no_destinations(start, cgroup, host):
+def test_the_server_and_loopback_are_no_destinations(
+    start: Start, cgroup: bed.MakeCgroup, host: str
+) -> None:
     text = config(bypass=[])
     with start(text) as server:
         (outcome,) = bed.probe(cgroup("app"), bed.Flow("tcp", host, 10005)).values()
@@ -127,7 +96,7 @@ def test_the_server_and_loopback_are_no_destinations(start, cgroup, host):
         bed.probe(cgroup("app-udp"), bed.Flow("udp", host, 10005), timeout=1)
 
 
-def test_a_killed_worker_ends_only_its_own(start, cgroup):
+def test_a_killed_worker_ends_only_its_own(start: Start, cgroup: bed.MakeCgroup) -> None:
     text = config(workers={"count": 3})
     with start(text) as server:
         app = cgroup("app")
@@ -144,7 +113,7 @@ def test_a_killed_worker_ends_only_its_own(start, cgroup):
             talk.stop()
 
 
-def test_a_worker_that_does_not_get_on_keeps_nobody_waiting(start, cgroup):
+def test_a_worker_that_does_not_get_on_keeps_nobody_waiting(start: Start, cgroup: bed.MakeCgroup):
     # Once in 4,000 times the kernel's hash would lead none of them to the stopped worker.
     flows = [bed.Flow("tcp", f"192.0.2.{number}", 80) for number in range(100, 112)]
     with start(config(workers={"count": 2})) as server:
@@ -159,7 +128,7 @@ def test_a_worker_that_does_not_get_on_keeps_nobody_waiting(start, cgroup):
         os.kill(stopped, signal.SIGCONT)
 
 
-def test_workers_killed_under_load(start, cgroup):
+def test_workers_killed_under_load(start: Start, cgroup: bed.MakeCgroup) -> None:
     text = config(workers={"count": 2})
     with start(text) as server:
         with bed.Prober(cgroup("app"), *bed.flows(), interval=0.005) as prober:
@@ -174,7 +143,7 @@ def test_workers_killed_under_load(start, cgroup):
         assert set(by) <= {"origin", "reset", "closed"}
 
 
-def test_a_reload_keeps_connections(start, cgroup):
+def test_a_reload_keeps_connections(start: Start, cgroup: bed.MakeCgroup) -> None:
     with start(config()) as server:
         app = cgroup("app")
         with bed.Conversation(app, bed.Flow("tcp", bed.REMOTE4, 80)) as talk:
@@ -184,7 +153,7 @@ def test_a_reload_keeps_connections(start, cgroup):
             assert talk.ask(3)[2].by == "origin"
 
 
-def test_no_connection_is_lost_in_reloads(start, cgroup):
+def test_no_connection_is_lost_in_reloads(start: Start, cgroup: bed.MakeCgroup) -> None:
     text = config()
     with start(text) as server:
         with bed.Prober(cgroup("app"), *tcp(), interval=0.005) as prober:
@@ -195,7 +164,7 @@ def test_no_connection_is_lost_in_reloads(start, cgroup):
         assert {record.outcome.by for record in prober.records} == {"origin"}
 
 
-def test_an_upstream_restarted_under_load(start, cgroup):
+def test_an_upstream_restarted_under_load(start: Start, cgroup: bed.MakeCgroup) -> None:
     text = config(SOCKS5, **{"health-check": 1})
     with start(text):
         with bed.Prober(cgroup("app"), *tcp(), interval=0.01) as prober:
@@ -208,14 +177,7 @@ def test_an_upstream_restarted_under_load(start, cgroup):
         assert {record.outcome.by for record in prober.records} <= {"origin", "reset", "closed"}
 
 
-CROWD = """
-import contextlib, signal, socket
-held = []
-for _ in range(40):
-    with contextlib.suppress(OSError):
-        held.append(socket.create_connection(("192.0.2.7", 80), 1))
-signal.pause()
-"""
+CROWD = str(bed.PROGRAMS / "holder.py")
 
 
 @pytest.mark.parametrize(
@@ -226,13 +188,13 @@ signal.pause()
     ],
     ids=["connections", "descriptors"],
 )
-def test_limits_are_survived(start, cgroup, limits, line):
+def test_limits_are_survived(start: Start, cgroup: bed.MakeCgroup, limits, line: str) -> None:
     text = config(workers={"count": 1, **limits})
     wrapper = [] if limits else ["prlimit", "--nofile=40:40"]
     with start(text, wrapper=wrapper) as server:
         app = cgroup("app")
         flow = bed.Flow("tcp", bed.REMOTE4, 80)
-        with bed.Program([sys.executable, "-c", CROWD], cgroup=app):
+        with bed.Program([sys.executable, CROWD], cgroup=app):
             server.wait_line(line)
         bed.wait_until(lambda: bed.probe(app, flow)[flow].by == "origin", "service again")
 
@@ -258,8 +220,8 @@ def chosen():
 
 @pytest.mark.parametrize("upstream", ["direct://", "socks5://127.0.0.1:1088"])
 def test_only_the_networks_connections_have_the_congestion_control_that_is_chosen_for_it(
-    start, cgroup, upstream, chosen
-):
+    start: Start, cgroup: bed.MakeCgroup, upstream: str, chosen
+) -> None:
     destination = "192.0.2.88"  # neither this nor the port is of other tests, which leave sockets
     with (
         upstreams.microsocks(cgroup("upstream"), port=1088),

@@ -21,7 +21,7 @@ def state():
     ]
 
 
-def test_decisions_change(tproxy_server, cgroup):
+def test_decisions_change(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup) -> None:
     app, other = cgroup("proxy"), cgroup("other")
     with bed.Daemon(bed.config()) as daemon:
         assert bed.paths(app) == bed.everywhere("tproxy")
@@ -42,7 +42,9 @@ def test_decisions_change(tproxy_server, cgroup):
         (bed.config({".": "nobody"}), "no TPROXY has the name 'nobody'"),
     ],
 )
-def test_a_bad_file_is_told_and_changes_nothing(tproxy_server, cgroup, text, wrong):
+def test_a_bad_file_is_told_and_changes_nothing(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, text, wrong: str
+) -> None:
     app = cgroup("proxy")
     with bed.Daemon(bed.config()) as daemon:
         before = state()
@@ -72,7 +74,9 @@ def test_a_bad_file_is_told_and_changes_nothing(tproxy_server, cgroup, text, wro
     ],
     ids=["mark", "port", "table", "priority", "table-and-priority", "cgroup-root", "bypass"],
 )
-def test_nothing_leaks_while_keys_change(tproxy_server, cgroup, change, expected):
+def test_nothing_leaks_while_keys_change(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, change, expected
+) -> None:
     """Not a packet: what is proxied or dropped stays so throughout, and connections live on."""
     app = cgroup("proxy")
     with (
@@ -94,7 +98,9 @@ def test_nothing_leaks_while_keys_change(tproxy_server, cgroup, change, expected
     assert {record.outcome.by for record in dropped.records} == {"timeout", "denied"}
 
 
-def test_connections_whose_decision_stays_are_not_disturbed(tproxy_server, cgroup):
+def test_connections_whose_decision_stays_are_not_disturbed(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     hijack = {"first": {**FIRST, "dns-hijack": {"port": 5300, "tcp": True, "ip6": "::1"}}}
     proxied, direct = cgroup("proxy"), cgroup("direct")
     with bed.Responder("dns", 5300), bed.Daemon(bed.config(tproxies=hijack)) as daemon:
@@ -119,7 +125,7 @@ def test_connections_whose_decision_stays_are_not_disturbed(tproxy_server, cgrou
             talk.stop()
 
 
-def test_a_connection_opened_from_outside_lives_on(cgroup):
+def test_a_connection_opened_from_outside_lives_on(cgroup: bed.MakeCgroup) -> None:
     home = cgroup("proxy")
     flow = bed.Flow("tcp", bed.HOST4, 8080)
     with (
@@ -132,7 +138,7 @@ def test_a_connection_opened_from_outside_lives_on(cgroup):
         assert talk.ask()[0].by == "served"
 
 
-def test_what_is_not_wanted_any_more_goes(cgroup):
+def test_what_is_not_wanted_any_more_goes(cgroup: bed.MakeCgroup) -> None:
     with bed.Daemon(bed.config()) as daemon:
         daemon.reload(bed.config({"^/drop": "drop"}, tproxies={}))
         assert [ours(4), ours(6)] == [[], []]
@@ -143,7 +149,9 @@ def test_what_is_not_wanted_any_more_goes(cgroup):
 
 
 @pytest.mark.parametrize("family", ["-4", "-6"])
-def test_a_reload_that_the_kernel_refuses_changes_nothing(tproxy_server, cgroup, family):
+def test_a_reload_that_the_kernel_refuses_changes_nothing(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, family: str
+) -> None:
     app = cgroup("proxy")
     theirs = ("local", "default", "dev", "lo", "table", "301")
     bed.run("ip", family, "route", "add", *theirs)
@@ -161,7 +169,7 @@ def test_a_reload_that_the_kernel_refuses_changes_nothing(tproxy_server, cgroup,
         assert bed.paths(app) == bed.everywhere("origin")
 
 
-def test_another_cgroup_root(tproxy_server, cgroup):
+def test_another_cgroup_root(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup) -> None:
     inner, outer = cgroup("sub/proxy"), cgroup("proxy")
     with bed.Daemon(bed.config()) as daemon:
         assert bed.paths(outer) == bed.everywhere("tproxy")

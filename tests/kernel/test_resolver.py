@@ -11,46 +11,18 @@ import pytest
 
 import bed
 from bed import dns
-from kernel.test_proxy import config
+from bed.built_in import NAMES, Start, resolver
+from bed.dns import AT, addresses, query
 
 FAKE4, FAKE6 = ip_network("198.18.0.0/15"), ip_network("fc00::/18")
-AT = ("127.0.0.1", 1053)
-NAMES = [f"www{n}.example" for n in range(20)]
-
-
-@pytest.fixture
-def start(tmp_path):
-    """The daemon with a built-in server that has these options of DNS."""
-
-    def started(options=None, upstream="direct://", *, env=None, rules=None, **keys):
-        text = config(upstream, rules, dns=options or {})
-        return bed.Daemon(text, env={"STATE_DIRECTORY": str(tmp_path), **(env or {})}, **keys)
-
-    return started
-
-
-@pytest.fixture
-def unbound(tmp_path):
-    with dns.Unbound(tmp_path) as server:
-        yield server
-
-
-def addresses(app, names=NAMES):
-    return [dns.dig(app, name).found for name in names]
-
-
-def resolver(daemon):
-    """The one of its processes that has opened the pool's file."""
-    (server,) = bed.run("pgrep", "-P", str(daemon.pid)).split()
-    children = bed.run("pgrep", "-P", server).split()
-    (pid,) = (pid for pid in children if "fake-ip.db" in bed.run("ls", "-l", f"/proc/{pid}/fd"))
-    return int(pid)
 
 
 @pytest.mark.parametrize("server", dns.RESOLVERS)
 @pytest.mark.parametrize("protocol", ["+notcp", "+tcp"])
-def test_queries_are_hijacked_and_answered(start, cgroup, server, protocol):
-    with start():
+def test_queries_are_hijacked_and_answered(
+    start_dns: Start, cgroup: bed.MakeCgroup, server, protocol: str
+) -> None:
+    with start_dns():
         app = cgroup("app")
         (host,) = dns.dig(app, protocol, "www.example", "A", server=server).found
         (host6,) = dns.dig(app, protocol, "www.example", "AAAA", server=server).found
@@ -64,15 +36,19 @@ def test_queries_are_hijacked_and_answered(start, cgroup, server, protocol):
         assert (hints.status, hints.found) == ("NOERROR", [])
 
 
-def test_others_are_not_served_by_it(start, cgroup, unbound):
-    with start():
+def test_others_are_not_served_by_it(
+    start_dns: Start, cgroup: bed.MakeCgroup, unbound: dns.Unbound
+) -> None:
+    with start_dns():
         there = {"server": dns.ADDRESS, "port": dns.PORTS["udp"]}
         assert dns.dig(cgroup("other"), "real.example", **there).found == [dns.REAL4]
 
 
-def test_nonsense_is_answered_or_not_but_never_fatal(start, cgroup):
+def test_nonsense_is_answered_or_not_but_never_fatal(
+    start_dns: Start, cgroup: bed.MakeCgroup
+) -> None:
     noise = random.Random(0)
-    with start() as daemon, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with start_dns() as daemon, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         app = cgroup("app")
         before, process = addresses(app), resolver(daemon)
         for size in (*range(60), 500, 4096, 9000, 65507):
@@ -86,13 +62,10 @@ def test_nonsense_is_answered_or_not_but_never_fatal(start, cgroup):
         assert "ERROR" not in daemon.output
 
 
-def query(number, name=b"www0"):
-    header = number.to_bytes(2, "big") + bytes.fromhex("0100 0001 0000 0000 0000")
-    return header + bytes((len(name),)) + name + b"\7example\0\0\1\0\1"
-
-
-def test_many_questions_on_one_connection_in_small_pieces(start, cgroup):
-    with start(), socket.create_connection(AT) as stream:
+def test_many_questions_on_one_connection_in_small_pieces(
+    start_dns: Start, cgroup: bed.MakeCgroup
+) -> None:
+    with start_dns(), socket.create_connection(AT) as stream:
         asked = b"".join(b"\0\x1e" + query(number) for number in range(300))
         for start_ in range(0, len(asked), 7):
             stream.send(asked[start_ : start_ + 7])
@@ -110,10 +83,12 @@ def test_many_questions_on_one_connection_in_small_pieces(start, cgroup):
     ("descriptors", "told"),
     [(4096, "DNS over TCP is refused"), (100, "the resolver has a problem: .*Too many open files")],
 )
-def test_more_connections_than_it_takes(start, cgroup, descriptors, told):
+def test_more_connections_than_it_takes(
+    start_dns: Start, cgroup: bed.MakeCgroup, descriptors: int, told: str
+) -> None:
     limit = ("prlimit", f"--nofile={descriptors}:{descriptors}")
     options = {"mode": "fake-ip", "upstream": f"udp://{dns.ADDRESS}:9"}
-    with start(options, wrapper=limit) as daemon, ExitStack() as crowd:
+    with start_dns(options, wrapper=limit) as daemon, ExitStack() as crowd:
         app = cgroup("app")
         for _ in range(600):
             crowd.enter_context(socket.create_connection(AT))
@@ -125,7 +100,9 @@ def test_more_connections_than_it_takes(start, cgroup, descriptors, told):
         assert "ERROR" not in daemon.output
 
 
-def test_answers_come_from_the_address_that_was_asked(start, cgroup):
-    with start({"listen": ["0.0.0.0:1053", "[::]:1053"]}):
+def test_answers_come_from_the_address_that_was_asked(
+    start_dns: Start, cgroup: bed.MakeCgroup
+) -> None:
+    with start_dns({"listen": ["0.0.0.0:1053", "[::]:1053"]}):
         for server in ("127.0.0.9", bed.HOST4, bed.PROXY4, "::1", bed.HOST6, bed.PROXY6):
             assert dns.dig(cgroup("other" + server), "a.example", server=server, port=1053).found

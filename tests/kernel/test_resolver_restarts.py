@@ -6,19 +6,18 @@ import os
 import signal
 import socket
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 import bed
 from bed import dns
-from kernel.test_proxy import config
-from kernel.test_resolver import AT, NAMES, addresses, resolver, start
-
-__all__ = ["start"]
+from bed.built_in import NAMES, Start, config, resolver
+from bed.dns import AT, addresses
 
 
-def test_a_killed_resolver_costs_no_name(start, cgroup):
-    with start() as daemon:
+def test_a_killed_resolver_costs_no_name(start_dns: Start, cgroup: bed.MakeCgroup) -> None:
+    with start_dns() as daemon:
         app = cgroup("app")
         before = addresses(app)
         for _ in range(3):
@@ -29,20 +28,24 @@ def test_a_killed_resolver_costs_no_name(start, cgroup):
 
 
 @pytest.mark.parametrize("end", [bed.Daemon.stop, lambda daemon: daemon.cgroup.kill()])
-def test_names_survive_a_restart(start, cgroup, tmp_path, end):
+def test_names_survive_a_restart(
+    start_dns: Start, cgroup: bed.MakeCgroup, tmp_path: Path, end
+) -> None:
     app = cgroup("app")
-    with start(cgroup=cgroup("daemon")) as daemon:
+    with start_dns(cgroup=cgroup("daemon")) as daemon:
         before = addresses(app)
         written = tmp_path / "fake-ip.db-wal"
         bed.wait_until(lambda: NAMES[-1].encode() in written.read_bytes(), "the file")
         end(daemon)
-    with start():
+    with start_dns():
         assert addresses(app, NAMES[::-1])[::-1] == before
 
 
-def test_told_to_end_more_than_once_it_still_writes_all_names(start, cgroup):
+def test_told_to_end_more_than_once_it_still_writes_all_names(
+    start_dns: Start, cgroup: bed.MakeCgroup
+) -> None:
     """As by a terminal or a service manager, and then by the supervisor."""
-    with start() as daemon:
+    with start_dns() as daemon:
         addresses(cgroup("app"))
         pid = resolver(daemon)
         with suppress(ProcessLookupError):
@@ -51,8 +54,8 @@ def test_told_to_end_more_than_once_it_still_writes_all_names(start, cgroup):
         daemon.wait_line(rf"the resolver {pid} ended \(exit code 0\)")
 
 
-def test_a_reload_costs_no_name_and_no_query(start, cgroup):
-    with start() as daemon:
+def test_a_reload_costs_no_name_and_no_query(start_dns: Start, cgroup: bed.MakeCgroup) -> None:
+    with start_dns() as daemon:
         app = cgroup("app")
         before = addresses(app)
         first = resolver(daemon)
@@ -63,10 +66,10 @@ def test_a_reload_costs_no_name_and_no_query(start, cgroup):
         assert "starting another" not in daemon.output
 
 
-def test_a_reload_that_fails_changes_nothing(start, cgroup):
+def test_a_reload_that_fails_changes_nothing(start_dns: Start, cgroup: bed.MakeCgroup) -> None:
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken,
-        start(program=("-m", "cgtproxy", "proxy")) as server,
+        start_dns(program=("-m", "cgtproxy", "proxy")) as server,
     ):
         at = {"server": AT[0], "port": AT[1]}
         before = dns.dig(cgroup("app"), "www.example", **at).found
@@ -76,6 +79,6 @@ def test_a_reload_that_fails_changes_nothing(start, cgroup):
         assert dns.dig(cgroup("other"), "www.example", **at).found == before
 
 
-def test_another_server_at_the_port(start):
-    with socket.create_server(AT), start() as daemon:
+def test_another_server_at_the_port(start_dns: Start) -> None:
+    with socket.create_server(AT), start_dns() as daemon:
         daemon.wait_line("127.0.0.1:1053 cannot be listened on: Address already in use")

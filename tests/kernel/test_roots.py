@@ -38,7 +38,9 @@ TWICE = "mkdir -p /run/elsewhere; mount -t cgroup2 none /run/elsewhere"
         *("hybrid-auto", "hybrid", "symbolic-link"),
     ],
 )
-def test_the_whole_hierarchy_wherever_it_is_mounted(tproxy_server, cgroup, script, root):
+def test_the_whole_hierarchy_wherever_it_is_mounted(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, script, root: str
+) -> None:
     early = cgroup("early/proxy")
     config = bed.config({"^/(early|late)/proxy": "first"}, cgroup_root=root)
     with bed.Daemon(config, wrapper=prepared(script)):
@@ -56,7 +58,9 @@ def test_the_whole_hierarchy_wherever_it_is_mounted(tproxy_server, cgroup, scrip
     ],
     ids=["directory", "bind-mount", "in-bind-mount"],
 )
-def test_a_part_of_the_hierarchy(tproxy_server, cgroup, script, root):
+def test_a_part_of_the_hierarchy(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, script: str, root: str
+) -> None:
     """Patterns see paths below the root; what is outside it is direct."""
     early, outside = cgroup("sub/tree/proxy"), cgroup("proxy")
     with bed.Daemon(bed.config(cgroup_root=root), wrapper=prepared(script)):
@@ -66,7 +70,7 @@ def test_a_part_of_the_hierarchy(tproxy_server, cgroup, script, root):
         assert bed.paths(outside) == bed.everywhere("origin")
 
 
-def test_inside_a_cgroup_namespace(tproxy_server, cgroup):
+def test_inside_a_cgroup_namespace(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup) -> None:
     """As in a container: its root is not the host's, and nf_tables counts levels from there."""
     home, early = cgroup("pod/container"), cgroup("pod/container/proxy")
     remounted = prepared(
@@ -80,7 +84,9 @@ def test_inside_a_cgroup_namespace(tproxy_server, cgroup):
         assert bed.paths(cgroup("pod/proxy")) == bed.everywhere("origin")
 
 
-def test_the_root_of_a_cgroup_namespace_is_decided_too(tproxy_server, cgroup):
+def test_the_root_of_a_cgroup_namespace_is_decided_too(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     home = cgroup("pod/container")
     remounted = prepared(
         "umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup", "--cgroup", "--mount"
@@ -90,7 +96,7 @@ def test_the_root_of_a_cgroup_namespace_is_decided_too(tproxy_server, cgroup):
         assert bed.paths(cgroup("other")) == bed.everywhere("origin")
 
 
-def test_cgroups_of_an_outer_namespace_are_refused(cgroup):
+def test_cgroups_of_an_outer_namespace_are_refused(cgroup: bed.MakeCgroup) -> None:
     daemon = bed.Daemon(bed.config(cgroup_root="/sys/fs/cgroup"), cgroup=cgroup("pod"))
     wrapper = ("sh", "-c", 'echo 0 >/sys/fs/cgroup/pod/cgroup.procs; exec "$@"', "sh")
     ended = bed.cgtproxy(
@@ -107,7 +113,7 @@ def test_cgroups_of_an_outer_namespace_are_refused(cgroup):
         ("/sys/fs/cgroup/absent", "cgroup-root /sys/fs/cgroup/absent: No such file"),
     ],
 )
-def test_a_root_that_is_none_is_an_error_that_says_so(root, why):
+def test_a_root_that_is_none_is_an_error_that_says_so(root: str, why: str) -> None:
     daemon = bed.Daemon(bed.config(cgroup_root=root))
     ended = bed.cgtproxy("-c", str(daemon.config))
     assert ended.returncode == 69
@@ -120,7 +126,7 @@ def limited(limit, number):
     return prepared(script, "--user", "--map-root-user", "--net")
 
 
-def test_no_inotify_instance_left():
+def test_no_inotify_instance_left() -> None:
     daemon = bed.Daemon(bed.config())
     limit = limited("max_inotify_instances", 0)
     ended = bed.cgtproxy("-c", str(daemon.config), wrapper=limit)
@@ -129,7 +135,7 @@ def test_no_inotify_instance_left():
     assert "sysctl fs.inotify.max_user_instances" in ended.stderr
 
 
-def test_too_few_inotify_watches(cgroup):
+def test_too_few_inotify_watches(cgroup: bed.MakeCgroup) -> None:
     """Told, and endured: what is seen is decided. With more watches it sees all again."""
     for number in range(10):
         cgroup(f"deep{number}/drop")

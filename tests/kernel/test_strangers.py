@@ -8,25 +8,19 @@ import sys
 import pytest
 
 import bed
-from kernel.test_strays import FAMILY, PORT, REMOTE, TPROXIES, VERSIONS, nothing_leaves, transparent
+from bed.uplink import FAMILY, REMOTE, nothing_leaves, transparent
 
-APP = """
-import socket, sys
-host, family = sys.argv[1], int(sys.argv[2])
-with socket.socket(family, socket.SOCK_DGRAM) as sock:
-    sock.settimeout(10)
-    sock.sendto(b"hello", (host, 80))
-    _, stranger = sock.recvfrom(100)
-    for word in (b"nice", b"to", b"meet you"):
-        sock.sendto(word, stranger)
-"""
+PORT = 10007
+TPROXIES = {"first": {"port": PORT, "mark": 3007}}
+VERSIONS = pytest.mark.parametrize("version", [4, 6])
+APP = str(bed.PROGRAMS / "answering.py")
 
 
 @pytest.mark.parametrize("port", [80, 7777], ids=["too late", "first"])
 @VERSIONS
-def test_what_is_sent_then_is_redirected(cgroup, version, port):
+def test_what_is_sent_then_is_redirected(cgroup: bed.MakeCgroup, version, port: int) -> None:
     """They write when conntrack has forgotten that the app wrote to them, or before it does."""
-    argv = [sys.executable, "-c", APP, REMOTE[version], str(int(FAMILY[version]))]
+    argv = [sys.executable, APP, REMOTE[version], str(int(FAMILY[version]))]
     with (
         bed.Daemon(bed.config(tproxies=TPROXIES)),
         transparent(version, socket.SOCK_DGRAM, ("", PORT)) as server,

@@ -10,47 +10,24 @@ from pathlib import Path
 import pytest
 
 import bed
+from bed.uplink import FAMILY, REMOTE, nothing_leaves, transparent
 
 PORT, MARK = 10007, 3007
 TPROXIES = {"first": {"port": PORT, "mark": MARK}}
 DNS_PORT = 10008
 HIJACKING = {"first": {**TPROXIES["first"], "dns-hijack": {"port": DNS_PORT}}}  # UDP over IPv4
-CLIENT = """
-import socket, struct, sys
-port, family, kind = map(int, sys.argv[2:])
-with socket.socket(family, kind) as sock:
-    sock.connect((sys.argv[1], port))
-    if kind == socket.SOCK_DGRAM:
-        sock.send(b"hello")
-    print("connected", flush=True)
-    if sys.stdin.readline() == "reset\\n":
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-print("closed", flush=True)
-sys.stdin.readline()
-"""
-FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
-REMOTE = {4: bed.REMOTE4, 6: bed.REMOTE6}
-TRANSPARENT = {4: (socket.IPPROTO_IP, socket.IP_TRANSPARENT), 6: (socket.IPPROTO_IPV6, 75)}
+CLIENT = str(bed.PROGRAMS / "closing_client.py")
 SNMP = Path("/proc/net/snmp")
 VERSIONS = pytest.mark.parametrize("version", [4, 6])
 
 
-def transparent(version, kind, address):
-    sock = socket.socket(FAMILY[version], kind)
-    sock.settimeout(10)
-    sock.setsockopt(*TRANSPARENT[version], 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(address)
-    return closing(sock)
-
-
-def client(home, version, kind, port):
+def client(home: bed.Cgroup, version, kind, port):
     numbers = [str(int(number)) for number in (port, FAMILY[version], kind)]
-    return bed.Program([sys.executable, "-c", CLIENT, REMOTE[version], *numbers], cgroup=home)
+    return bed.Program([sys.executable, CLIENT, REMOTE[version], *numbers], cgroup=home)
 
 
 @contextmanager
-def connection(home, version, port=80):
+def connection(home: bed.Cgroup, version, port=80):
     """A client in `home` that is redirected to us: it, and our socket."""
     with transparent(version, socket.SOCK_STREAM, ("", PORT)) as listener:
         listener.listen()
@@ -64,7 +41,7 @@ def connection(home, version, port=80):
 
 
 @contextmanager
-def conversation(home, version, port=80):
+def conversation(home: bed.Cgroup, version, port=80):
     """The same by UDP; the first datagram has been read."""
     with (
         transparent(version, socket.SOCK_DGRAM, ("", PORT)) as receiver,
@@ -75,27 +52,9 @@ def conversation(home, version, port=80):
         yield program, sock
 
 
-def close(program, how):
+def close(program, how) -> None:
     program.write(f"{how}\n")
     program.wait_line("^closed$")
-
-
-@contextmanager
-def nothing_leaves():
-    """Fails where a packet for a remote address takes the way into the world."""
-    rules = "".join(
-        f'oifname "uplink" {family} daddr {remote} counter; '
-        for family, remote in (("ip", bed.REMOTE4), ("ip6", bed.REMOTE6))
-    )
-    bed.nft(
-        f"table inet look {{ chain out {{ type filter hook postrouting priority 0; {rules} }}; }}"
-    )
-    try:
-        yield
-        listing = bed.run("nft", "list", "table", "inet", "look")
-    finally:
-        bed.nft("delete table inet look")
-    assert listing.count("counter packets 0 ") == 2, listing
 
 
 @contextmanager
@@ -124,7 +83,7 @@ def unreachable():
 
 @pytest.mark.parametrize("port", [53, 80])
 @VERSIONS
-def test_the_last_acknowledgement(cgroup, version, port):
+def test_the_last_acknowledgement(cgroup: bed.MakeCgroup, version, port: int) -> None:
     with (
         bed.Daemon(bed.config(tproxies=HIJACKING)),
         nothing_leaves(),
@@ -140,7 +99,7 @@ def test_the_last_acknowledgement(cgroup, version, port):
 
 
 @VERSIONS
-def test_a_reset_by_nobody(cgroup, version):
+def test_a_reset_by_nobody(cgroup: bed.MakeCgroup, version) -> None:
     with (
         bed.Daemon(bed.config(tproxies=TPROXIES)),
         nothing_leaves(),
@@ -154,7 +113,7 @@ def test_a_reset_by_nobody(cgroup, version):
 
 
 @VERSIONS
-def test_an_answer_that_nobody_waits_for_any_more(cgroup, version):
+def test_an_answer_that_nobody_waits_for_any_more(cgroup: bed.MakeCgroup, version) -> None:
     with (
         bed.Daemon(bed.config(tproxies=TPROXIES)),
         nothing_leaves(),
@@ -166,7 +125,7 @@ def test_an_answer_that_nobody_waits_for_any_more(cgroup, version):
             sock.recv(1)
 
 
-def test_an_answer_to_a_query_that_nobody_waits_for_any_more(cgroup):
+def test_an_answer_to_a_query_that_nobody_waits_for_any_more(cgroup: bed.MakeCgroup) -> None:
     with (
         bed.Daemon(bed.config(tproxies=HIJACKING)),
         closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as server,
@@ -182,7 +141,9 @@ def test_an_answer_to_a_query_that_nobody_waits_for_any_more(cgroup):
             bed.wait_until(lambda: unreachable() > before, "the kernel's error")
 
 
-def test_answers_may_have_the_mark_of_their_connection(tproxy_server, cgroup):
+def test_answers_may_have_the_mark_of_their_connection(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     """As where another program restores it, be it for its own connections or for all."""
     with bed.Daemon(bed.config()):
         chain = "chain in { type filter hook prerouting priority -150; meta mark set ct mark; }"
@@ -193,7 +154,7 @@ def test_answers_may_have_the_mark_of_their_connection(tproxy_server, cgroup):
             bed.nft("delete table inet somebody")
 
 
-def test_an_open_socket_goes_by_its_cgroup_alone(cgroup):
+def test_an_open_socket_goes_by_its_cgroup_alone(cgroup: bed.MakeCgroup) -> None:
     mark = f'socket cgroupv2 level 1 "other" ct mark set {MARK}'
     with bed.Daemon(bed.config(tproxies=TPROXIES)):
         other = cgroup("other")

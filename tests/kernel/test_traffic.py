@@ -10,24 +10,16 @@ import bed
 
 SECOND, THIRD = {"port": 10003, "mark": 3001}, {"port": 10004, "mark": 3002}
 THREE = {**bed.configuration.FIRST, "second": SECOND, "third": THIRD}
-PING = """
-import socket, sys
-family, protocol, echo_request, host = *map(int, sys.argv[1:4]), sys.argv[4]
-with socket.socket(family, socket.SOCK_DGRAM, protocol) as sock:
-    sock.settimeout(5)
-    sock.connect((host, 0))
-    sock.send(bytes((echo_request, 0, 0, 0, 0, 0, 0, 1)))
-    sock.recv(100)
-"""
+PING = str(bed.PROGRAMS / "ping.py")
 
 
 @pytest.fixture
-def three_servers(tproxy_server):
+def three_servers(tproxy_server: bed.Responder):
     with bed.Responder("second", 10003), bed.Responder("third", 10004):
         yield
 
 
-def test_each_target(tproxy_server, cgroup):
+def test_each_target(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup) -> None:
     with bed.Daemon(bed.config()):
         assert bed.paths(cgroup("proxy")) == bed.everywhere("tproxy")
         assert bed.paths(cgroup("direct")) == bed.everywhere("origin")
@@ -36,14 +28,18 @@ def test_each_target(tproxy_server, cgroup):
         assert bed.paths(cgroup("proxy/deeper/still")) == bed.everywhere("tproxy")
 
 
-def test_the_tproxy_server_learns_the_original_destination(tproxy_server, cgroup):
+def test_the_tproxy_server_learns_the_original_destination(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     with bed.Daemon(bed.config()):
         for flow, outcome in bed.probe(cgroup("proxy"), *bed.flows(443)).items():
             assert outcome.local == (flow.host, 443)
             assert outcome.peer[0] in (bed.HOST4, bed.HOST6)
 
 
-def test_the_first_rule_that_matches_wins(tproxy_server, cgroup):
+def test_the_first_rule_that_matches_wins(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     rules = {"^/a/special": "first", "^/a/": "direct", "special": "drop"}
     with bed.Daemon(bed.config(rules)):
         assert bed.paths(cgroup("a/special")) == bed.everywhere("tproxy")
@@ -51,7 +47,9 @@ def test_the_first_rule_that_matches_wins(tproxy_server, cgroup):
         assert bed.paths(cgroup("b/special"), timeout=0.5) == bed.DROPPED
 
 
-def test_the_deepest_decision_wins_and_the_undecided_follow_their_ancestor(tproxy_server, cgroup):
+def test_the_deepest_decision_wins_and_the_undecided_follow_their_ancestor(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     rules = {"^/a$": "drop", "^/a/b$": "direct", "^/a/b/c$": "first", "/c/d/e$": "drop"}
     with bed.Daemon(bed.config(rules)):
         assert bed.paths(cgroup("a/sibling"), timeout=0.5) == bed.DROPPED
@@ -60,7 +58,9 @@ def test_the_deepest_decision_wins_and_the_undecided_follow_their_ancestor(tprox
         assert bed.paths(cgroup("a/b/c/d/e/f"), timeout=0.5) == bed.DROPPED
 
 
-def test_a_catch_all_decides_the_root_too(tproxy_server, cgroup):
+def test_a_catch_all_decides_the_root_too(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     with bed.Daemon(bed.config({"^/direct": "direct", ".": "first"})):
         assert bed.paths(bed.Cgroup("/")) == bed.everywhere("tproxy")
         assert bed.paths(cgroup("a/b")) == bed.everywhere("tproxy")
@@ -68,7 +68,9 @@ def test_a_catch_all_decides_the_root_too(tproxy_server, cgroup):
         assert len(bed.map_elements("cgroup-vmap")) == 2  # the map is minimal: / and /direct
 
 
-def test_three_tproxies_with_opposite_decisions_inside_each_other(three_servers, cgroup):
+def test_three_tproxies_with_opposite_decisions_inside_each_other(
+    three_servers, cgroup: bed.MakeCgroup
+) -> None:
     rules = {"1$": "first", "2$": "second", "3$": "third", "direct$": "direct", "drop$": "drop"}
     with bed.Daemon(bed.config(rules, tproxies=THREE)):
         for path, by in {
@@ -89,7 +91,9 @@ def test_three_tproxies_with_opposite_decisions_inside_each_other(three_servers,
 
 
 @pytest.mark.parametrize("name", ["first", "third"])
-def test_no_udp_and_no_ipv6_are_direct_in_fact(three_servers, cgroup, name):
+def test_no_udp_and_no_ipv6_are_direct_in_fact(
+    three_servers, cgroup: bed.MakeCgroup, name: str
+) -> None:
     by = {"first": "tproxy", "third": "third"}[name]
     for key, direct in (
         ("no-udp", {"udp4", "udp6"}),
@@ -101,7 +105,9 @@ def test_no_udp_and_no_ipv6_are_direct_in_fact(three_servers, cgroup, name):
             assert bed.paths(cgroup(f"app-{key}")) == expected
 
 
-def test_bypassed_destinations_are_never_touched(tproxy_server, cgroup):
+def test_bypassed_destinations_are_never_touched(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     bypass = [
         *("198.51.100.0/24", "198.51.100.0/28", "198.51.100.7", "198.51.101.0/24"),
         *("203.0.113.9/24", "2001:db8:1::/48", "2001:db8:1:2::/64", "2001:db8:1::7"),
@@ -124,14 +130,16 @@ def test_bypassed_destinations_are_never_touched(tproxy_server, cgroup):
             assert bed.paths(proxied, **addresses) == bed.everywhere("tproxy")
 
 
-def test_a_bypass_of_everything(tproxy_server, cgroup):
+def test_a_bypass_of_everything(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup) -> None:
     with bed.Daemon(bed.config(bypass=["0.0.0.0/0", "::/0", "10.0.0.0/8"])):
         assert bed.paths(cgroup("proxy")) == bed.everywhere("origin")
         assert bed.paths(cgroup("drop")) == bed.everywhere("origin")
 
 
 @pytest.mark.parametrize("path", ["proxy", "drop"])
-def test_answers_to_a_remote_host_are_untouched(tproxy_server, cgroup, path):
+def test_answers_to_a_remote_host_are_untouched(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, path: str
+) -> None:
     home = cgroup(path)
     with bed.Daemon(bed.config()), bed.Responder("served", 8080, cgroup=home):
         asked = bed.flows(8080, bed.HOST4, bed.HOST6)
@@ -139,15 +147,15 @@ def test_answers_to_a_remote_host_are_untouched(tproxy_server, cgroup, path):
         assert {flow.name: outcome.by for flow, outcome in seen.items()} == bed.everywhere("served")
 
 
-def test_only_tcp_and_udp_are_touched(tproxy_server, cgroup):
+def test_only_tcp_and_udp_are_touched(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup) -> None:
     bed.run("sysctl", "-q", "net.ipv4.ping_group_range=0 0")
     with bed.Daemon(bed.config()):
         for app in (cgroup("proxy"), cgroup("drop")):
             for arguments in (("2", "1", "8", bed.REMOTE4), ("10", "58", "128", bed.REMOTE6)):
-                assert app.spawn([sys.executable, "-c", PING, *arguments]).wait() == 0
+                assert app.spawn([sys.executable, PING, *arguments]).wait() == 0
 
 
-def test_without_a_tproxy_server_traffic_is_refused_at_once(cgroup):
+def test_without_a_tproxy_server_traffic_is_refused_at_once(cgroup: bed.MakeCgroup) -> None:
     """Above all it does not reach a server of this host on the destination's port."""
     nobody = {"first": {"port": 9, "mark": 3000}}
     with bed.Daemon(bed.config(tproxies=nobody)), bed.Responder("local", 80):
@@ -162,7 +170,7 @@ def test_without_a_tproxy_server_traffic_is_refused_at_once(cgroup):
         )
 
 
-def test_marks_and_rules_of_others_keep_their_meaning(cgroup):
+def test_marks_and_rules_of_others_keep_their_meaning(cgroup: bed.MakeCgroup) -> None:
     """A packet with a foreign mark goes where the foreign ip rule says, with and without us."""
     marked = "198.51.100.77"
     bed.nft(f"""
@@ -184,7 +192,9 @@ def test_marks_and_rules_of_others_keep_their_meaning(cgroup):
     bed.reset()
 
 
-def test_sing_box_gets_it_all_and_carries_it_on(sing_box, cgroup):
+def test_sing_box_gets_it_all_and_carries_it_on(
+    sing_box: bed.Program, cgroup: bed.MakeCgroup
+) -> None:
     tproxies = {"box": {"port": bed.SING_BOX_PORT, "mark": 7}}
     with bed.Daemon(bed.config({"^/sing-box": "direct", ".": "box"}, tproxies=tproxies)):
         seen = bed.probe(cgroup("app"), *bed.flows(443), timeout=5)
@@ -194,7 +204,9 @@ def test_sing_box_gets_it_all_and_carries_it_on(sing_box, cgroup):
             assert outcome.peer[0] in (bed.PROXY4, bed.PROXY6)
 
 
-def test_a_connection_keeps_talking_through_sing_box(sing_box, cgroup):
+def test_a_connection_keeps_talking_through_sing_box(
+    sing_box: bed.Program, cgroup: bed.MakeCgroup
+) -> None:
     tproxies = {"box": {"port": bed.SING_BOX_PORT, "mark": 7}}
     with bed.Daemon(bed.config({"^/app": "box"}, tproxies=tproxies)):
         app = cgroup("app")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,43 +10,14 @@ import pytest
 
 import bed
 from bed import upstreams
-from bed.upstreams import PASSWORD, PORT, USER, Upstream
-from kernel.test_proxy import config, start, tcp
-
-__all__ = ["start"]
+from bed.built_in import Start, config, tcp
+from bed.upstreams import ADDRESS, PASSWORD, PORT, SERVERS, USER, https
 
 LOGIN = f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}@"
-ADDRESS = f"127.0.0.1:{PORT}"
-
-
-def https(home: bed.Cgroup, directory: Path) -> Upstream:
-    cert, key = upstreams.certificate(directory)
-    tls = {"enabled": True, "certificate_path": str(cert), "key_path": str(key)}
-    return upstreams.sing_box(home, directory, "http", tls=tls)
-
-
-SERVERS: dict[str, tuple[Callable[[bed.Cgroup, Path], Upstream], str]] = {
-    "microsocks": (lambda home, _: upstreams.microsocks(home), f"socks5://{ADDRESS}"),
-    "microsocks-login": (
-        lambda home, _: upstreams.microsocks(home, login=True),
-        f"socks5://{LOGIN}{ADDRESS}",
-    ),
-    "dante": (upstreams.dante, f"socks5://{ADDRESS}"),
-    "sing-box-socks": (
-        lambda home, directory: upstreams.sing_box(home, directory, "socks"),
-        f"socks5://{ADDRESS}",
-    ),
-    "tinyproxy": (upstreams.tinyproxy, f"http://{ADDRESS}"),
-    "tinyproxy-login": (
-        lambda home, directory: upstreams.tinyproxy(home, directory, login=True),
-        f"http://alice:word@{ADDRESS}",
-    ),
-    "sing-box-https": (https, f"https://{ADDRESS}?ca-file=CA"),
-}
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_tcp_through(name, start, cgroup, tmp_path):
+def test_tcp_through(name, start: Start, cgroup: bed.MakeCgroup, tmp_path: Path) -> None:
     make, url = SERVERS[name]
     text = config(url.replace("CA", str(tmp_path / "cert.pem")))
     with make(cgroup("upstream"), tmp_path) as server, start(text):
@@ -62,7 +32,7 @@ def test_tcp_through(name, start, cgroup, tmp_path):
             assert (flow, outcome.by) == (flow, "reset")
 
 
-def test_a_wrong_password_is_told(start, cgroup):
+def test_a_wrong_password_is_told(start: Start, cgroup: bed.MakeCgroup) -> None:
     text = config(f"socks5://alice:wrong@{ADDRESS}")
     with (
         upstreams.microsocks(cgroup("upstream"), login=True),
@@ -73,14 +43,18 @@ def test_a_wrong_password_is_told(start, cgroup):
         assert "wrong" not in server.output
 
 
-def test_a_certificate_that_is_not_trusted(start, cgroup, tmp_path):
+def test_a_certificate_that_is_not_trusted(
+    start: Start, cgroup: bed.MakeCgroup, tmp_path: Path
+) -> None:
     text = config(f"https://{ADDRESS}")
     with https(cgroup("upstream"), tmp_path), start(text) as server:
         server.wait_line("is down: self-signed certificate")
         assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {"reset"}
 
 
-def test_passwords_in_files_and_credentials(start, cgroup, tmp_path):
+def test_passwords_in_files_and_credentials(
+    start: Start, cgroup: bed.MakeCgroup, tmp_path: Path
+) -> None:
     (tmp_path / "secret").write_text(PASSWORD + "\n")
     user = quote(USER, safe="")
     for option, env in (
@@ -96,13 +70,13 @@ def test_passwords_in_files_and_credentials(start, cgroup, tmp_path):
             assert {outcome.by for outcome in seen.values()} == {"origin"}
 
 
-def test_drop(start, cgroup):
+def test_drop(start: Start, cgroup: bed.MakeCgroup) -> None:
     text = config("drop://")
     with start(text):
         assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {"reset"}
 
 
-def test_fail_over_and_back(start, cgroup):
+def test_fail_over_and_back(start: Start, cgroup: bed.MakeCgroup) -> None:
     first, second = f"socks5://127.0.0.1:{PORT}", "socks5://127.0.0.1:1081"
     text = config([first, second], **{"health-check": 1})
     with (
@@ -119,7 +93,7 @@ def test_fail_over_and_back(start, cgroup):
             assert "connected to" in one.output
 
 
-def test_round_robin(start, cgroup):
+def test_round_robin(start: Start, cgroup: bed.MakeCgroup) -> None:
     urls = [f"socks5://127.0.0.1:{port}" for port in (PORT, 1081)]
     text = config(urls, select="round-robin", workers={"count": 1})
     with (
@@ -134,14 +108,14 @@ def test_round_robin(start, cgroup):
 
 
 @pytest.mark.parametrize(("on_down", "by"), [("drop", "reset"), ("direct", "origin")])
-def test_all_upstreams_down(start, cgroup, on_down, by):
+def test_all_upstreams_down(start: Start, cgroup: bed.MakeCgroup, on_down: str, by: str) -> None:
     text = config(["socks5://127.0.0.1:1", "http://127.0.0.1:2"], **{"on-down": on_down})
     with start(text):
         assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {by}
 
 
 @pytest.mark.parametrize("name", ["dante", "sing-box-socks"])
-def test_udp_through(name, start, cgroup, tmp_path):
+def test_udp_through(name: str, start: Start, cgroup: bed.MakeCgroup, tmp_path: Path) -> None:
     make, url = SERVERS[name]
     text = config(url)
     with make(cgroup("upstream"), tmp_path), start(text) as server:
@@ -156,14 +130,16 @@ def test_udp_through(name, start, cgroup, tmp_path):
 
 
 @pytest.mark.parametrize(("udp", "by"), [("drop", "timeout"), ("direct", "origin")])
-def test_udp_beside_an_http_upstream(start, cgroup, udp, by):
+def test_udp_beside_an_http_upstream(
+    start: Start, cgroup: bed.MakeCgroup, udp: str, by: str
+) -> None:
     text = config("http://127.0.0.1:1", udp=udp)
     with start(text):
         seen = bed.paths(cgroup("app"), timeout=1)
         assert seen == {"tcp4": "reset", "tcp6": "reset", "udp4": by, "udp6": by}
 
 
-def test_a_socks_server_without_udp_is_told_of(start, cgroup):
+def test_a_socks_server_without_udp_is_told_of(start: Start, cgroup: bed.MakeCgroup) -> None:
     text = config(f"socks5://{ADDRESS}")
     with upstreams.microsocks(cgroup("upstream")), start(text) as server:
         seen = bed.paths(cgroup("app"), timeout=1)
@@ -171,7 +147,7 @@ def test_a_socks_server_without_udp_is_told_of(start, cgroup):
         server.wait_line("carries no UDP: command not supported")
 
 
-def test_workers_have_none_of_the_checks_connections(start):
+def test_workers_have_none_of_the_checks_connections(start: Start) -> None:
     """Else the upstream would see them open as long as the workers live."""
     with socket.create_server(("127.0.0.1", PORT)) as silent:
         text = config(f"socks5://{ADDRESS}", workers={"count": 2, "connect-timeout": 2})

@@ -5,34 +5,21 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 import bed
 from bed import upstreams
+from bed.built_in import Start, config, processes, rules_alone
 from bed.crowd import Usage
-from kernel.test_proxy import config, processes, rules_alone, start
-from kernel.test_upstreams import https
-
-__all__ = ["start"]
+from bed.upstreams import https
 
 ADDRESS = f"127.0.0.1:{upstreams.PORT}"
 TO_FAR_END = f'oifname "uplink" ip daddr {bed.REMOTE4}'
 TO_UPSTREAM, FROM_UPSTREAM = (f"tcp {end} {upstreams.PORT}" for end in ("dport", "sport"))
 TO_CLIENT = f"ip saddr {bed.REMOTE4} tcp sport 80"
-WAITER = """
-import socket
-with socket.create_connection(("192.0.2.7", 80), 10) as sock:
-    sock.settimeout(60)
-    sock.sendall(b"who\\n")
-    print(sock.recv(1000).decode(), flush=True)
-    try:
-        print(sock.recv(1000))
-    except ConnectionResetError:
-        print("reset")
-    except ConnectionAbortedError:
-        print("killed")
-"""
+WAITER = str(bed.PROGRAMS / "waiter.py")
 
 
 @contextmanager
@@ -55,19 +42,19 @@ def impatient(text):
 
 
 @contextmanager
-def waiting(home):
+def waiting(home: bed.Cgroup):
     """A client that has had an answer, and now waits for more."""
-    with bed.Program([sys.executable, "-c", WAITER], cgroup=home) as client:
+    with bed.Program([sys.executable, WAITER], cgroup=home) as client:
         client.wait_line("^origin")
         yield client
 
 
-def test_the_far_end_vanishes(cgroup):
+def test_the_far_end_vanishes(cgroup: bed.MakeCgroup) -> None:
     with impatient(config()), waiting(cgroup("app")) as client, silence(TO_FAR_END):
         client.wait_line("^reset$", timeout=30)
 
 
-def test_an_upstream_vanishes(cgroup, tmp_path):
+def test_an_upstream_vanishes(cgroup: bed.MakeCgroup, tmp_path: Path) -> None:
     url = f"https://{ADDRESS}?ca-file={tmp_path}/cert.pem"
     with (
         https(cgroup("upstream"), tmp_path),
@@ -78,7 +65,7 @@ def test_an_upstream_vanishes(cgroup, tmp_path):
         client.wait_line("^reset$", timeout=30)
 
 
-def test_the_server_of_an_association_vanishes(cgroup, tmp_path):
+def test_the_server_of_an_association_vanishes(cgroup: bed.MakeCgroup, tmp_path: Path) -> None:
     with (
         upstreams.dante(cgroup("upstream"), tmp_path),
         impatient(config(f"socks5://{ADDRESS}")) as server,
@@ -93,7 +80,9 @@ def test_the_server_of_an_association_vanishes(cgroup, tmp_path):
 
 
 @pytest.mark.parametrize("end", ["near", "far"])
-def test_resets_go_through_tls(start, cgroup, tmp_path, end):
+def test_resets_go_through_tls(
+    start: Start, cgroup: bed.MakeCgroup, tmp_path: Path, end: str
+) -> None:
     text = config(f"https://{ADDRESS}?ca-file={tmp_path}/cert.pem")
     with (
         https(cgroup("upstream"), tmp_path),
@@ -112,7 +101,7 @@ def test_resets_go_through_tls(start, cgroup, tmp_path, end):
             )
 
 
-def test_the_client_vanishes(cgroup):
+def test_the_client_vanishes(cgroup: bed.MakeCgroup) -> None:
     with impatient(config()) as server:
         workers = processes(server)
         before = Usage.of(*workers).descriptors
@@ -125,7 +114,7 @@ def test_the_client_vanishes(cgroup):
                 )
 
 
-def test_both_ends_are_looked_after(start, cgroup):
+def test_both_ends_are_looked_after(start: Start, cgroup: bed.MakeCgroup) -> None:
     """As shipped, which would take minutes to wait for: the kernel tells when it will ask."""
     with (
         start(config(workers={"idle-timeout": 8, "count": 1})),

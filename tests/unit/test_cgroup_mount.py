@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cgtproxy.cgroup.mount import Mount, Root, choose, find, parse
@@ -73,7 +75,7 @@ ODD = rb"""1 2 0:27 / /mnt/a\040b\134c\011d rw shared:9 master:2 propagate_from:
         ),
     ],
 )
-def test_parse(text, mounts):
+def test_parse(text, mounts) -> None:
     assert parse(text) == mounts
 
 
@@ -103,7 +105,7 @@ DOTS = b"31 22 0:27 /..a/b /mnt rw - cgroup2 cgroup2 rw\n"
         (CONTAINER_HOST, "/sys/fs/cgroup/a", (b"/sys/fs/cgroup/a", 3)),
     ],
 )
-def test_choose(text, configured, path_and_level):
+def test_choose(text, configured, path_and_level) -> None:
     chosen = choose(configured, parse(text), "0:27")
     assert (chosen.path, chosen.level) == path_and_level
 
@@ -120,17 +122,17 @@ def test_choose(text, configured, path_and_level):
         (HYBRID, "/sys/fs/cgroup", "0:25", "it is mounted at /sys/fs/cgroup/unified"),
     ],
 )
-def test_nothing_to_choose(text, configured, device, message):
+def test_nothing_to_choose(text, configured, device: str, message: str) -> None:
     with pytest.raises(CgtproxyError, match=message):
         choose(configured, parse(text), device)
 
 
-def test_a_directory_that_is_none(tmp_path):
+def test_a_directory_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(CgtproxyError, match="nothing-here: No such file or directory"):
         find(str(tmp_path / "nothing-here"))
 
 
-def test_a_link_to_a_directory_of_another_file_system(tmp_path):
+def test_a_link_to_a_directory_of_another_file_system(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to("/proc")
     with pytest.raises(CgtproxyError, match="/proc is not in a cgroup v2 file system"):
@@ -147,7 +149,7 @@ def test_a_link_to_a_directory_of_another_file_system(tmp_path):
         (CONTAINER_HOST, None, b"/system.slice/docker-4f1a.scope"),
     ],
 )
-def test_which_cgroup_the_root_shows(text, configured, cgroup):
+def test_which_cgroup_the_root_shows(text, configured, cgroup: bytes) -> None:
     assert choose(configured, parse(text), "0:27").cgroup == cgroup
 
 
@@ -162,5 +164,5 @@ def test_which_cgroup_the_root_shows(text, configured, cgroup):
         (b"/a/b", b"/a", None),
     ],
 )
-def test_paths_below_the_root(root, cgroup, below):
+def test_paths_below_the_root(root: bytes, cgroup: bytes, below) -> None:
     assert Root(b"/mnt", root.count(b"/"), root).below(cgroup) == below

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
+import bed
 from cgtproxy.cgroup.tree import DEEPEST_LEVEL, Cgroup, Tree
 from cgtproxy.config.model import DIRECT, DROP, Decision, Rule
 from cgtproxy.policy import Policy
@@ -60,7 +61,7 @@ class Trees(RuleBasedStateMachine):
         return cgroup
 
     @rule(cgroup=consumes(cgroups))
-    def vanish(self, cgroup):
+    def vanish(self, cgroup: bed.Cgroup) -> None:
         if not cgroup.alive or cgroup is self.tree.root:
             return
         self.tree.vanish(cgroup)
@@ -68,12 +69,12 @@ class Trees(RuleBasedStateMachine):
             assert not self.alive.pop(path).alive
 
     @rule(policy=POLICIES)
-    def redecide(self, policy):
+    def redecide(self, policy) -> None:
         self.policy = policy
         self.tree.redecide(policy)
 
     @rule()
-    def tell_the_kernel(self):
+    def tell_the_kernel(self) -> None:
         """Of nothing but what was touched."""
         for key, cgroup in self.tree.touched.items():
             assert cgroup.id == key
@@ -84,14 +85,14 @@ class Trees(RuleBasedStateMachine):
         assert self.kernel == self.tree.elements
 
     @invariant()
-    def the_minimal_map_tells_what_the_rules_tell(self):
+    def the_minimal_map_tells_what_the_rules_tell(self) -> None:
         for cgroup in self.alive.values():
             assert cgroup.alive
             assert cgroup.decision == by_the_rules(self.policy, cgroup)
             assert by_the_kernel(self.tree, cgroup) == cgroup.decision
 
     @invariant()
-    def it_is_minimal_and_of_living_cgroups(self):
+    def it_is_minimal_and_of_living_cgroups(self) -> None:
         living = {cgroup.id: cgroup for cgroup in self.alive.values()}
         assert self.tree.elements.keys() <= living.keys()
         for key, target in self.tree.elements.items():
@@ -99,14 +100,14 @@ class Trees(RuleBasedStateMachine):
             assert target != (parent.decision if parent else DIRECT)
 
     @rule()
-    def trim(self):
+    def trim(self) -> None:
         left = set(self.tree.levels)
         assert self.tree.trim() == (left != set(self.tree.levels))
         living = {cgroup.id: cgroup for cgroup in self.alive.values()}
         assert set(self.tree.levels) == {living[key].level for key in self.tree.elements}
 
     @invariant()
-    def it_knows_its_levels_and_size(self):
+    def it_knows_its_levels_and_size(self) -> None:
         living = {cgroup.id: cgroup for cgroup in self.alive.values()}
         levels = {living[key].level for key in self.tree.elements}
         assert levels <= set(self.tree.levels)
@@ -119,7 +120,7 @@ TestTrees.settings = settings(max_examples=150, stateful_step_count=25)
 
 
 @given(st.lists(st.none() | TARGETS, min_size=1, max_size=12))
-def test_each_cgroup_is_decided_once(targets):
+def test_each_cgroup_is_decided_once(targets) -> None:
     """A line of cgroups, one in the other; None follows its parent."""
     path, decided = b"", {}
     for target in targets[1:]:
@@ -135,19 +136,19 @@ def test_each_cgroup_is_decided_once(targets):
     assert len(tree.decided) == len(targets)
 
 
-def test_a_rule_on_the_root_decides_for_all():
+def test_a_rule_on_the_root_decides_for_all() -> None:
     tree = Tree(Policy([Rule("", PROXY)]), 7)
     child = tree.appear(tree.root, b"a", 8)
     assert (tree.elements, tree.levels, child.decision) == ({7: PROXY}, (0,), PROXY)
 
 
-def test_levels_count_from_the_root_of_the_namespace():
+def test_levels_count_from_the_root_of_the_namespace() -> None:
     tree = Tree(Policy([Rule("/a$", DROP)]), 1, root_level=3)
     tree.appear(tree.root, b"a", 2)
     assert tree.levels == (4,)
 
 
-def test_what_is_deeper_than_nftables_can_look_follows_its_ancestor():
+def test_what_is_deeper_than_nftables_can_look_follows_its_ancestor() -> None:
     tree = Tree(Policy([Rule(f"^(/a){{{DEEPEST_LEVEL}}}$", PROXY), Rule("/b", DROP)]), 1)
     cgroup = tree.root
     for number in range(DEEPEST_LEVEL):
@@ -163,7 +164,7 @@ def test_what_is_deeper_than_nftables_can_look_follows_its_ancestor():
     assert tree.levels == ()
 
 
-def test_a_tree_may_be_deeper_than_the_stack():
+def test_a_tree_may_be_deeper_than_the_stack() -> None:
     tree = Tree(Policy([]), 1)
     cgroup = tree.root
     for number in range(5000):
@@ -175,7 +176,7 @@ def test_a_tree_may_be_deeper_than_the_stack():
     assert not cgroup.alive
 
 
-def test_a_name_that_comes_back_is_another_cgroup():
+def test_a_name_that_comes_back_is_another_cgroup() -> None:
     tree = Tree(Policy([Rule("a", DROP)]), 1)
     first = tree.appear(tree.root, b"a", 2)
     tree.vanish(first)

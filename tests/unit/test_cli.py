@@ -19,14 +19,14 @@ PR_CAPBSET_DROP, CAP_NET_ADMIN = 24, 12
 
 
 @pytest.fixture
-def good(tmp_path) -> str:
+def good(tmp_path: Path) -> str:
     path = tmp_path / "good.yaml"
     path.write_text(GOOD)
     return str(path)
 
 
 @pytest.fixture
-def bad(tmp_path) -> str:
+def bad(tmp_path: Path) -> str:
     path = tmp_path / "bad.yaml"
     path.write_text("version: 2\n")
     return str(path)
@@ -40,7 +40,7 @@ def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "cgtproxy", *arguments], check=False, **options)
 
 
-def test_version():
+def test_version() -> None:
     done = run("--version")
     assert (done.returncode, done.stdout) == (0, f"cgtproxy {cgtproxy.__version__}\n")
 
@@ -54,7 +54,7 @@ def test_version():
         (["config", "-h"], ["schema"]),
     ],
 )
-def test_help(arguments, words):
+def test_help(arguments, words) -> None:
     done = run(*arguments)
     assert done.returncode == 0
     assert all(word in done.stdout for word in words)
@@ -73,7 +73,7 @@ def test_help(arguments, words):
         ["--log-level", "nonsense"],
     ],
 )
-def test_wrong_usage(arguments):
+def test_wrong_usage(arguments) -> None:
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (os.EX_USAGE, "")
     assert done.stderr
@@ -81,7 +81,7 @@ def test_wrong_usage(arguments):
 
 
 @pytest.mark.parametrize("level", ["nonsense", "10"])
-def test_wrong_log_level_in_the_environment(level):
+def test_wrong_log_level_in_the_environment(level: str) -> None:
     done = run(env={**os.environ, "LOG_LEVEL": level})
     assert done.returncode == os.EX_USAGE
     assert done.stderr == (
@@ -92,7 +92,7 @@ def test_wrong_log_level_in_the_environment(level):
 @pytest.mark.parametrize(
     "order", ["-c {} check config", "check -c {} config", "check config --config {}"]
 )
-def test_options_stand_before_or_after_the_command(good, bad, order):
+def test_options_stand_before_or_after_the_command(good: str, bad: str, order: str) -> None:
     done = run(*order.format(good).split())
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"configuration: {good} is right: 0 rules, 0 TPROXYs\n"
@@ -101,14 +101,16 @@ def test_options_stand_before_or_after_the_command(good, bad, order):
 
 
 @pytest.mark.parametrize("command", ["check config", "rules", ""])
-def test_faults_of_the_file_stand_one_a_line_as_editors_read_them(bad, tmp_path, command):
+def test_faults_of_the_file_stand_one_a_line_as_editors_read_them(
+    bad: str, tmp_path: Path, command: str
+) -> None:
     done = run("-c", "bad.yaml", *command.split(), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (os.EX_CONFIG, "")
     assert all(line.startswith("bad.yaml:1:") for line in done.stderr.splitlines())
     assert len(done.stderr.splitlines()) == 3
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     done = run("-c", str(tmp_path / "none.yaml"), "check")
     assert done.returncode == os.EX_CONFIG
     assert done.stderr.startswith(f"{tmp_path}/none.yaml: cannot be read: No such file")
@@ -120,32 +122,32 @@ def drop_net_admin() -> None:
     assert libc.prctl(PR_CAPBSET_DROP, CAP_NET_ADMIN, 0, 0, 0) == 0
 
 
-def test_missing_permission():
+def test_missing_permission() -> None:
     drop = drop_net_admin if os.geteuid() == 0 else None
     done = run("check", "permission", preexec_fn=drop)
     assert done.returncode == os.EX_NOPERM
     assert "CAP_NET_ADMIN" in done.stderr
 
 
-def test_a_wrong_configuration_comes_before_a_missing_permission(bad):
+def test_a_wrong_configuration_comes_before_a_missing_permission(bad: str) -> None:
     drop = drop_net_admin if os.geteuid() == 0 else None
     done = run("check", "-c", bad, preexec_fn=drop)
     assert done.returncode == os.EX_CONFIG
     assert "CAP_NET_ADMIN" in done.stderr
 
 
-def test_the_default_file(tmp_path):
+def test_the_default_file(tmp_path: Path) -> None:
     environ = {**os.environ, "CONFIGURATION_DIRECTORY": str(tmp_path)}
     assert "built-in" in run("check", "config", env=environ).stdout
     (tmp_path / "config.yaml").write_text(GOOD)
     assert str(tmp_path / "config.yaml") in run("check", "config", env=environ).stdout
 
 
-def test_schema():
+def test_schema() -> None:
     assert json.loads(run("config", "schema").stdout)["type"] == "object"
 
 
-def test_a_reader_that_went_away():
+def test_a_reader_that_went_away() -> None:
     read, write = os.pipe()
     os.close(read)
     done = run("config", "schema", capture_output=False, stdout=write, stderr=subprocess.PIPE)
@@ -153,7 +155,7 @@ def test_a_reader_that_went_away():
     assert (done.returncode, done.stderr) == (1, "")
 
 
-def test_a_closed_stdout():
+def test_a_closed_stdout() -> None:
     done = run(
         "config", "schema", capture_output=False, stderr=subprocess.PIPE, preexec_fn=close_stdout
     )

@@ -77,7 +77,7 @@ def move(relays: Relays, pair: Pair, data: bytes) -> None:
     turn(relays)  # where there may be more
 
 
-def test_a_few_small_pieces_do_not_end_a_bulk_transfer(relays, pairs):
+def test_a_few_small_pieces_do_not_end_a_bulk_transfer(relays: Relays, pairs: list[Pair]) -> None:
     pair = pairs[0]
     move(relays, pair, MUCH)
     assert pair.up.bulk
@@ -94,7 +94,9 @@ def test_a_few_small_pieces_do_not_end_a_bulk_transfer(relays, pairs):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_several_bulk_transfers_let_others_have_the_cpu(relays, pairs, monkeypatch, count):
+def test_several_bulk_transfers_let_others_have_the_cpu(
+    relays: Relays, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
     told = []
     monkeypatch.setattr(os, "sched_yield", lambda: told.append("x"))
     for _ in range(3):

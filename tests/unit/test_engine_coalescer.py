@@ -15,15 +15,15 @@ def delays(coalescer: Coalescer, begin: float, gap: float, rounds: int) -> list[
     return seen
 
 
-def test_single_events_are_never_delayed():
+def test_single_events_are_never_delayed() -> None:
     assert set(delays(Coalescer(), 100.0, 2 * IDLE, 10 * UNDELAYED)) == {0.0}
 
 
-def test_a_handful_at_once_is_not_delayed():
+def test_a_handful_at_once_is_not_delayed() -> None:
     assert set(delays(Coalescer(), 100.0, IDLE / 10, UNDELAYED)) == {0.0}
 
 
-def test_a_burst_is_delayed_until_it_is_over():
+def test_a_burst_is_delayed_until_it_is_over() -> None:
     coalescer = Coalescer()
     assert delays(coalescer, 100.0, IDLE / 10, UNDELAYED + 3)[UNDELAYED:] == [PAUSE] * 3
     assert coalescer.delay(101.0) == 0.0

@@ -57,7 +57,9 @@ def nested() -> Iterator[NestedLoop]:
     made.close()
 
 
-def test_a_descriptor_is_told_as_long_as_there_is_something_to_read(loop, pipe):
+def test_a_descriptor_is_told_as_long_as_there_is_something_to_read(
+    loop: EventLoop, pipe: Pipe
+) -> None:
     told = []
 
     def readable() -> None:
@@ -74,7 +76,7 @@ def test_a_descriptor_is_told_as_long_as_there_is_something_to_read(loop, pipe):
     assert len(told) == 3
 
 
-def test_what_is_not_watched_any_more_is_not_told(loop, pipe):
+def test_what_is_not_watched_any_more_is_not_told(loop: EventLoop, pipe: Pipe) -> None:
     loop.watch(pipe, lambda: pytest.fail("told"))
     pipe.write()
     loop.unwatch(pipe)
@@ -82,7 +84,7 @@ def test_what_is_not_watched_any_more_is_not_told(loop, pipe):
     loop.run()
 
 
-def test_one_callback_may_end_the_watching_of_another(loop):
+def test_one_callback_may_end_the_watching_of_another(loop: EventLoop) -> None:
     pipes = [Pipe(), Pipe()]
     told = []
 
@@ -101,7 +103,7 @@ def test_one_callback_may_end_the_watching_of_another(loop):
         pipe.close()
 
 
-def test_timers_come_in_order_of_time(loop):
+def test_timers_come_in_order_of_time(loop: EventLoop) -> None:
     told = []
     loop.after(0.03, loop.stop)
     loop.after(0.02, lambda: told.append("late"))
@@ -113,7 +115,7 @@ def test_timers_come_in_order_of_time(loop):
     assert told == ["overdue", "first", "second", "early", "late"]
 
 
-def test_a_timer_runs_once(loop):
+def test_a_timer_runs_once(loop: EventLoop) -> None:
     told = []
     loop.after(0, lambda: told.append("x"))
     loop.after(0.01, loop.stop)
@@ -121,7 +123,7 @@ def test_a_timer_runs_once(loop):
     assert told == ["x"]
 
 
-def test_a_timer_that_sets_itself_again_keeps_out_nobody(loop, pipe):
+def test_a_timer_that_sets_itself_again_keeps_out_nobody(loop: EventLoop, pipe: Pipe) -> None:
     def again() -> None:
         loop.after(0, again)
 
@@ -131,7 +133,7 @@ def test_a_timer_that_sets_itself_again_keeps_out_nobody(loop, pipe):
     loop.run()
 
 
-def test_signals_are_told_outside_of_their_handlers(loop):
+def test_signals_are_told_outside_of_their_handlers(loop: EventLoop) -> None:
     told = []
     loop.on_signal(signal.SIGUSR1, lambda: told.append("one"))
     loop.on_signal(signal.SIGUSR2, loop.stop)
@@ -146,7 +148,7 @@ def test_signals_are_told_outside_of_their_handlers(loop):
     assert told == ["killed", "one"]
 
 
-def test_a_signal_ends_the_waiting(loop):
+def test_a_signal_ends_the_waiting(loop: EventLoop) -> None:
     """With no timer set: only the signal can wake it up."""
     loop.on_signal(signal.SIGUSR1, loop.stop)
     loop.on_signal(signal.SIGUSR2, lambda: os.kill(os.getpid(), signal.SIGUSR1))
@@ -154,7 +156,7 @@ def test_a_signal_ends_the_waiting(loop):
     loop.run()
 
 
-def test_an_exception_ends_the_loop(loop):
+def test_an_exception_ends_the_loop(loop: EventLoop) -> None:
     def fail() -> None:
         raise LookupError
 
@@ -163,18 +165,18 @@ def test_an_exception_ends_the_loop(loop):
         loop.run()
 
 
-def test_it_can_run_again(loop):
+def test_it_can_run_again(loop: EventLoop) -> None:
     for _ in range(2):
         loop.after(0, loop.stop)
         loop.run()
 
 
-def test_a_turn_waits_no_longer_than_it_may(loop):
+def test_a_turn_waits_no_longer_than_it_may(loop: EventLoop) -> None:
     loop.after(1e6, lambda: pytest.fail("called"))
     loop.turn(0.01)
 
 
-def test_who_waits_to_write_is_told(loop):
+def test_who_waits_to_write_is_told(loop: EventLoop) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         told = []
@@ -187,14 +189,18 @@ def test_who_waits_to_write_is_told(loop):
         assert told == ["x"]
 
 
-def test_a_loop_within_a_loop_gets_a_turn_for_what_it_watches(loop, nested, pipe):
+def test_a_loop_within_a_loop_gets_a_turn_for_what_it_watches(
+    loop: EventLoop, nested: NestedLoop, pipe: Pipe
+) -> None:
     nested.watch(pipe, loop.stop)
     loop.watch(nested, nested.turn)
     loop.after(0, pipe.write)
     loop.run()
 
 
-def test_a_loop_within_a_loop_gets_a_turn_for_each_of_its_timers(loop, nested):
+def test_a_loop_within_a_loop_gets_a_turn_for_each_of_its_timers(
+    loop: EventLoop, nested: NestedLoop
+) -> None:
     told = []
     loop.watch(nested, nested.turn)
     nested.after(0.02, loop.stop)
@@ -204,7 +210,7 @@ def test_a_loop_within_a_loop_gets_a_turn_for_each_of_its_timers(loop, nested):
     assert told == ["overdue", "late"]
 
 
-def test_a_loop_within_a_loop_is_not_woken_when_nothing_is_due(nested):
+def test_a_loop_within_a_loop_is_not_woken_when_nothing_is_due(nested: NestedLoop) -> None:
     nested.after(1e6, lambda: pytest.fail("called"))
     assert select.select([nested], [], [], 0)[0] == []
     nested.after(0, lambda: None)
@@ -213,7 +219,9 @@ def test_a_loop_within_a_loop_is_not_woken_when_nothing_is_due(nested):
     assert select.select([nested], [], [], 0)[0] == []
 
 
-def test_a_timer_may_be_set_by_the_callback_that_comes_before_its_turn(nested, pipe):
+def test_a_timer_may_be_set_by_the_callback_that_comes_before_its_turn(
+    nested: NestedLoop, pipe: Pipe
+) -> None:
     nested.watch(pipe, lambda: nested.after(1e6, lambda: pytest.fail("called")))
     pipe.write()
     nested.after(0, lambda: None)

@@ -10,11 +10,11 @@ from golden.cases import CASES, NAMES
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_ruleset(case):
+def test_ruleset(case) -> None:
     if os.environ.get("REGENERATE_GOLDEN"):
         case.ruleset.write_text(case.text(), encoding="utf-8")
     assert case.text() == case.ruleset.read_text(encoding="utf-8")
 
 
-def test_there_are_cases():
+def test_there_are_cases() -> None:
     assert len(CASES) >= 10

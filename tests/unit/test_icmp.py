@@ -23,5 +23,5 @@ FAKE4, FAKE6 = ("198.18.0.7", 443), ("fc00::7", 443, 0, 0)
         ((AF_INET, 5, 1, 0, REAL4), FAKE6, None),
     ],
 )
-def test_errors_keep_their_meaning(error, seen_as, told):
+def test_errors_keep_their_meaning(error, seen_as, told) -> None:
     assert about(seen_as, Error(*error)) == (Error(*told) if told else None)

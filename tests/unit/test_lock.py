@@ -17,7 +17,7 @@ NOBODY = 65534
 
 
 @pytest.fixture(autouse=True)
-def name(monkeypatch) -> str:
+def name(monkeypatch: pytest.MonkeyPatch) -> str:
     """Another than the real one: a daemon may be running here."""
     monkeypatch.setattr(lock, "NAME", f"\0cgtproxy-test-{os.getpid()}")
     return lock.NAME
@@ -46,7 +46,7 @@ def another_process(uid: int, act: Callable[[], object]) -> Iterator[int]:
         os.close(ready)
 
 
-def test_the_name_is_held_as_long_as_the_socket():
+def test_the_name_is_held_as_long_as_the_socket() -> None:
     for _ in range(2):
         held = lock.take()
         assert held is not None
@@ -55,7 +55,7 @@ def test_the_name_is_held_as_long_as_the_socket():
         held.close()
 
 
-def test_the_other_one_is_named():
+def test_the_other_one_is_named() -> None:
     with another_process(os.geteuid(), lock.take) as pid:
         with pytest.raises(AlreadyRunningError, match=f"running already, pid {pid};") as caught:
             lock.take()
@@ -92,13 +92,13 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become
         pytest.param(lambda: bound(0), id="with a full queue"),
     ],
 )
-def test_a_stranger_cannot_keep_us_from_running(squat):
+def test_a_stranger_cannot_keep_us_from_running(squat) -> None:
     with another_process(NOBODY, squat):
         assert lock.take() is None
 
 
 @needs_root
-def test_a_strangers_daemon_may_not_run_beside_roots():
+def test_a_strangers_daemon_may_not_run_beside_roots() -> None:
     with closing(lock.take()), another_process(NOBODY, refused):
         pass
 

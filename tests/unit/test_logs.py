@@ -12,26 +12,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import bed
 from cgtproxy.runtime import logs
 
-PROGRAM = r"""
-import logging, os, sys
-from cgtproxy.runtime import logs
-logs.JOURNAL = sys.argv[1]
-if "its own" in sys.argv:
-    status = os.fstat(2)
-    os.environ["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}"
-logs.set_up(logging.DEBUG)
-log = logging.getLogger("cgtproxy.part")
-log.debug("seen")
-log.info("done", extra=logs.fields(CGROUP=os.fsdecode(b"/a-\xff"), TARGET="direct", RULE=3))
-log.warning("a\nb", extra=logs.fields(CGROUP="/c\nd"))
-log.error("named %s", os.fsdecode(b"\xff \x1b[2J"))
-"""
+PROGRAM = str(bed.PROGRAMS / "logger.py")
 LINES = [
     "DEBUG   seen",
     "INFO    done",
@@ -78,7 +67,7 @@ class Journal:
 
 
 @pytest.fixture
-def journal(tmp_path) -> Iterator[Journal]:
+def journal(tmp_path: Path) -> Iterator[Journal]:
     with closing(Journal(str(tmp_path / "journal"))) as made:
         yield made
 
@@ -88,7 +77,7 @@ def run(*arguments: str, **options: Any) -> str:
     environ = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "JOURNAL_STREAM")}
     environ |= options.pop("env", {})
     options = {"stderr": subprocess.PIPE} | options
-    argv = [sys.executable, "-c", PROGRAM, *arguments]
+    argv = [sys.executable, PROGRAM, *arguments]
     done = subprocess.run(argv, env=environ, check=True, timeout=30, **options)
     return (done.stderr or b"").decode()
 
@@ -122,31 +111,31 @@ ENTRIES = [
 ALWAYS = {"SYSLOG_IDENTIFIER": b"cgtproxy", "LOGGER": b"cgtproxy.part"}
 
 
-def test_without_a_journal_lines_go_to_stderr():
+def test_without_a_journal_lines_go_to_stderr() -> None:
     assert untimed(run("/nonexistent")) == LINES
 
 
-def test_a_service_writes_to_the_journal_alone(journal):
+def test_a_service_writes_to_the_journal_alone(journal: Journal) -> None:
     assert run(journal.path, "its own") == ""
     assert journal.entries() == [entry | ALWAYS for entry in ENTRIES]
 
 
-def test_a_stderr_that_somebody_redirected_gets_the_lines_too(journal):
+def test_a_stderr_that_somebody_redirected_gets_the_lines_too(journal: Journal) -> None:
     assert untimed(run(journal.path)) == LINES
     assert journal.entries() == [entry | ALWAYS for entry in ENTRIES]
 
 
-def test_a_journal_stream_that_is_not_ours_is_none(journal):
+def test_a_journal_stream_that_is_not_ours_is_none(journal: Journal) -> None:
     assert untimed(run(journal.path, env={"JOURNAL_STREAM": "1:2"})) == LINES
 
 
 @pytest.mark.parametrize("path", ["journal", "nonexistent"])
-def test_a_closed_stderr_is_no_error(journal, tmp_path, path):
+def test_a_closed_stderr_is_no_error(journal: Journal, tmp_path: Path, path: str) -> None:
     run(str(tmp_path / path), stderr=None, preexec_fn=lambda: os.close(2))
     assert len(journal.entries()) == (len(ENTRIES) if path == "journal" else 0)
 
 
-def test_a_terminal_gets_colours_and_the_journal_nothing(journal):
+def test_a_terminal_gets_colours_and_the_journal_nothing(journal: Journal) -> None:
     assert untimed(on_terminal(journal.path)) == [
         "\x1b[2mDEBUG   seen\x1b[0m",
         "INFO    done",
@@ -158,7 +147,7 @@ def test_a_terminal_gets_colours_and_the_journal_nothing(journal):
 
 
 @pytest.mark.parametrize(("value", "coloured"), [("1", False), ("", True)])
-def test_no_color(value, coloured):
+def test_no_color(value: str, coloured: bool) -> None:
     """no-color.org: "when present and not an empty string"."""
     assert ("\x1b" in on_terminal("/nonexistent", NO_COLOR=value)) is coloured
 
@@ -176,18 +165,18 @@ def test_no_color(value, coloured):
         (None, logging.INFO),
     ],
 )
-def test_level(name, number, monkeypatch):
+def test_level(name, number, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LOG_LEVEL", raising=False)
     assert logs.level(name) == number
 
 
-def test_the_environments_level(monkeypatch):
+def test_the_environments_level(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "debug")
     assert logs.level(None) == logging.DEBUG
     assert logs.level("error") == logging.ERROR
 
 
 @pytest.mark.parametrize("name", ["critical", "notset", "10"])
-def test_an_unknown_level(name):
+def test_an_unknown_level(name: str) -> None:
     with pytest.raises(logs.UnknownLevelError, match="one of debug, info"):
         logs.level(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ from cgtproxy.proxy.names import system
         ("nameserver fe80::1%eth0\n", ["fe80::1%eth0"]),
     ],
 )
-def test_the_servers_of_resolv_conf(text, servers):
+def test_the_servers_of_resolv_conf(text: str, servers) -> None:
     assert system.parse_servers(text) == servers
 
 
@@ -36,11 +37,11 @@ def test_the_servers_of_resolv_conf(text, servers):
         ("search\n", []),
     ],
 )
-def test_the_search_list_of_resolv_conf(text, domains):
+def test_the_search_list_of_resolv_conf(text: str, domains) -> None:
     assert system.parse_domains(text) == domains
 
 
-def test_the_names_in_hosts():
+def test_the_names_in_hosts() -> None:
     text = """
         127.0.0.1 localhost
         ::1 localhost ip6-localhost  # twice
@@ -59,7 +60,7 @@ def test_the_names_in_hosts():
 
 
 @given(st.text())
-def test_any_text_gives_addresses_only(text):
+def test_any_text_gives_addresses_only(text) -> None:
     for address in system.parse_servers(text):
         ip_address(address)
     for addresses in system.parse_hosts(text).values():
@@ -68,7 +69,7 @@ def test_any_text_gives_addresses_only(text):
 
 
 @pytest.fixture
-def files(tmp_path, monkeypatch):
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name, parse in (
         ("_resolv_conf", system.parse_servers),
         ("_domains", system.parse_domains),
@@ -79,7 +80,7 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_changed_file_is_read_again(files):
+def test_a_changed_file_is_read_again(files) -> None:
     assert system.servers() == ["127.0.0.1"]
     assert system.hosts("a.example") == []
     (files / "_resolv_conf").write_text("nameserver 192.0.2.1\n")
@@ -90,7 +91,7 @@ def test_a_changed_file_is_read_again(files):
     assert (system.servers(), system.hosts("a.example")) == (["192.0.2.22"], [])
 
 
-def test_the_servers_behind_systemd_resolved(files):
+def test_the_servers_behind_systemd_resolved(files) -> None:
     (files / "_resolv_conf").write_text("nameserver 127.0.0.53\n")
     assert system.servers() == ["127.0.0.53"]
     (files / "_uplink_resolv_conf").write_text("nameserver 192.0.2.1\n")
@@ -99,13 +100,13 @@ def test_the_servers_behind_systemd_resolved(files):
     assert system.servers() == ["127.0.0.53", "192.0.2.2"]
 
 
-def test_localhost_is_known_everywhere(files):
+def test_localhost_is_known_everywhere(files) -> None:
     assert system.hosts("localhost") == ["127.0.0.1", "::1"]
     (files / "_hosts").write_text("127.0.0.1 localhost\n")
     assert system.hosts("localhost") == ["127.0.0.1"]
 
 
-def test_single_labels_are_looked_for_in_domains(files):
+def test_single_labels_are_looked_for_in_domains(files) -> None:
     assert system.candidates("proxy") == ["proxy"]
     (files / "_domains").write_text("search a.example b.example\n")
     assert system.candidates("proxy") == ["proxy.a.example", "proxy.b.example", "proxy"]

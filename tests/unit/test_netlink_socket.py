@@ -28,7 +28,7 @@ def netlink() -> Iterator[NetlinkSocket]:
         yield made
 
 
-def test_dump(netlink):
+def test_dump(netlink: NetlinkSocket) -> None:
     for _ in range(2):
         links = netlink.dump(RTM_GETLINK, ANY_LINK, "the links")
         assert {link.kind for link in links} == {RTM_NEWLINK}
@@ -36,7 +36,7 @@ def test_dump(netlink):
         assert b"lo\0" in names
 
 
-def test_a_dump_that_the_kernel_refuses_is_not_an_empty_one(netlink):
+def test_a_dump_that_the_kernel_refuses_is_not_an_empty_one(netlink: NetlinkSocket) -> None:
     """Strict checking finds fault with a prefix length of 5 and no prefix; NLMSG_DONE says so."""
     request = struct.pack("=BBBBBBBBI", AF_INET, 5, 0, 0, 0, 0, 0, 0, 0)
     with pytest.raises(
@@ -48,7 +48,7 @@ def test_a_dump_that_the_kernel_refuses_is_not_an_empty_one(netlink):
     assert netlink.dump(RTM_GETLINK, ANY_LINK, "the links"), "the socket is of use no more"
 
 
-def test_a_refused_request_is_told_by_the_name_of_its_message(netlink):
+def test_a_refused_request_is_told_by_the_name_of_its_message(netlink: NetlinkSocket) -> None:
     route = ROUTE.pack(AF_INET, 99, 0, 0, 0, 0, 0, 0, 0)  # no prefix is that long
     flags = wire.NLM_F_REQUEST | wire.NLM_F_ACK
     requests = [wire.message(RTM_NEWROUTE, flags, route, seq) for seq in (0, 1)]

@@ -24,20 +24,20 @@ def encoded(attributes: list[tuple[int, bytes]]) -> list[bytes]:
 
 
 @given(ATTRIBUTES)
-def test_attributes_come_back(attributes):
+def test_attributes_come_back(attributes) -> None:
     data = b"".join(encoded(attributes))
     assert len(data) % 4 == 0
     assert list(wire.parse_attributes(data)) == attributes
 
 
 @given(ATTRIBUTES, st.binary(max_size=20))
-def test_attributes_behind_a_header_come_back(attributes, header):
+def test_attributes_behind_a_header_come_back(attributes, header) -> None:
     data = header + b"".join(encoded(attributes))
     assert list(wire.parse_attributes(data, len(header))) == attributes
 
 
 @given(TYPES, TYPES, ATTRIBUTES)
-def test_nested_attributes_come_back(outer, inner, attributes):
+def test_nested_attributes_come_back(outer, inner, attributes) -> None:
     data = wire.nested(outer, wire.nested(inner, *encoded(attributes)))
     assert struct.unpack_from("=H", data, 2)[0] & wire.NLA_F_NESTED
     ((kind, payload),) = wire.parse_attributes(data)
@@ -47,7 +47,7 @@ def test_nested_attributes_come_back(outer, inner, attributes):
 
 
 @given(MESSAGES)
-def test_messages_come_back(messages):
+def test_messages_come_back(messages) -> None:
     data = b"".join(wire.message(kind, flags, body, seq) for kind, flags, body, seq in messages)
     assert len(data) % 4 == 0
     assert list(wire.parse_messages(data)) == [
@@ -56,7 +56,7 @@ def test_messages_come_back(messages):
 
 
 @given(MESSAGES, st.data())
-def test_of_a_truncated_datagram_the_whole_messages_come_back(messages, data):
+def test_of_a_truncated_datagram_the_whole_messages_come_back(messages, data) -> None:
     sent, ends = b"", []
     for kind, flags, body, seq in messages:
         ends.append(len(sent) + 16 + len(body))  # where its padding begins
@@ -67,7 +67,7 @@ def test_of_a_truncated_datagram_the_whole_messages_come_back(messages, data):
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_raise_or_hang(data):
+def test_no_bytes_raise_or_hang(data) -> None:
     for message in wire.parse_messages(data):
         list(wire.parse_attributes(message.body))
         wire.parse_ack(message)
@@ -75,7 +75,7 @@ def test_no_bytes_raise_or_hang(data):
 
 
 @given(MESSAGES.filter(bool), st.data())
-def test_a_flipped_byte_raises_and_hangs_nowhere(messages, data):
+def test_a_flipped_byte_raises_and_hangs_nowhere(messages, data) -> None:
     sent = bytearray().join(wire.message(k, f, b, s) for k, f, b, s in messages)
     place = data.draw(st.integers(0, len(sent) - 1))
     sent[place] ^= data.draw(st.integers(1, 255))
@@ -83,26 +83,26 @@ def test_a_flipped_byte_raises_and_hangs_nowhere(messages, data):
 
 
 @pytest.mark.parametrize("length", range(4))
-def test_an_attribute_shorter_than_its_header_ends_the_list(length):
+def test_an_attribute_shorter_than_its_header_ends_the_list(length) -> None:
     good = wire.attribute(1, b"abcd")
     assert list(wire.parse_attributes(good + struct.pack("=HH", length, 2))) == [(1, b"abcd")]
 
 
 @pytest.mark.parametrize("length", [0, 4, 15])
-def test_a_message_shorter_than_its_header_ends_the_datagram(length):
+def test_a_message_shorter_than_its_header_ends_the_datagram(length: int) -> None:
     good = wire.message(5, 0, b"abcd")
     bad = struct.pack("=IHHII", length, 2, 0, 0, 0)
     assert list(wire.parse_messages(good + bad + good)) == [Message(5, 0, 0, 0, b"abcd")]
 
 
-def test_the_longest_attribute_and_one_byte_more():
+def test_the_longest_attribute_and_one_byte_more() -> None:
     longest = bytes(0xFFFF - 4)
     assert list(wire.parse_attributes(wire.attribute(3, longest))) == [(3, longest)]
     with pytest.raises(ValueError, match="attribute 3 of 65536 bytes"):
         wire.attribute(3, longest + b"x")
 
 
-def test_numbers_have_the_byte_order_of_their_family():
+def test_numbers_have_the_byte_order_of_their_family() -> None:
     """rtnetlink the host's, nfnetlink the network's."""
     assert wire.be32(1, 0x01020304) == struct.pack("=HH", 8, 1) + bytes((1, 2, 3, 4))
     assert wire.be32(1, -5)[4:] == struct.pack(">i", -5)
@@ -147,10 +147,10 @@ def answer(code: int, flags: int, rest: bytes, kind: int = wire.NLMSG_ERROR) -> 
         pytest.param(Message(2, 0x200, 7, 0, b"\0"), (errno.EBADMSG, ""), id="no errno"),
     ],
 )
-def test_acknowledgement(given, wanted):
+def test_acknowledgement(given, wanted) -> None:
     assert wire.parse_ack(given) == (wanted[0], 7, wanted[1])
 
 
-def test_text_that_is_not_utf8_is_shown_all_the_same():
+def test_text_that_is_not_utf8_is_shown_all_the_same() -> None:
     text = wire.attribute(wire.NLMSGERR_ATTR_MSG, b"bad \xff\0")
     assert wire.parse_ack(answer(1, 0x300, REQUEST[:16] + text)).text == "bad �"

@@ -80,7 +80,7 @@ CHANGES = st.one_of(
 
 
 @given(CHANGES, st.booleans())
-def test_framing(change, exists):
+def test_framing(change, exists) -> None:
     """Begin, changes, end; sequence numbers are indices of names; the last change asks for an ACK.
 
     NLM_F_EXCL would refuse what a predecessor left.
@@ -99,7 +99,7 @@ def test_framing(change, exists):
 
 
 @given(configurations(), st.booleans())
-def test_a_table_replaces_what_is_there_and_comes_in_an_order_that_resolves(config, exists):
+def test_a_table_replaces_what_is_there_and_comes_in_an_order_that_resolves(config, exists) -> None:
     table = build(Plan(config), [1, 2])
     kinds = [m.kind for m in messages(Change(table=table), exists=exists)][1:-1]
     if exists:
@@ -113,7 +113,7 @@ def test_a_table_replaces_what_is_there_and_comes_in_an_order_that_resolves(conf
 
 
 @given(st.builds(Change, chains=CHAINS, remove=ELEMENTS, add=ELEMENTS).filter(bool))
-def test_chains_are_emptied_and_filled_then_elements_removed_then_added(change):
+def test_chains_are_emptied_and_filled_then_elements_removed_then_added(change) -> None:
     kinds = [message.kind for message in messages(change)[1:-1]]
     refill = [wire.MSG_DELRULE, wire.MSG_NEWRULE, wire.MSG_NEWRULE] * len(change.chains)
     assert kinds[: len(refill)] == refill
@@ -125,7 +125,7 @@ def test_chains_are_emptied_and_filled_then_elements_removed_then_added(change):
 
 
 @given(ELEMENTS.filter(bool), st.sampled_from([ADD, REMOVE]))
-def test_each_cgroup_is_in_the_map_and_in_the_set_of_its_outcome(changed, kind):
+def test_each_cgroup_is_in_the_map_and_in_the_set_of_its_outcome(changed, kind) -> None:
     change = Change(add=changed) if kind == ADD else Change(remove=changed)
     ids = {name: [struct.pack("=Q", i) for i in found] for name, found in sets(changed).items()}
     assert by_set(messages(change), kind) == ids
@@ -137,7 +137,7 @@ def sets(changed: dict[int, Outcome]) -> dict[bytes, list[int]]:
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("accept", 1), ("continue", -1), ("return", -5)])
-def test_the_verdict_of_an_element(verdict, code):
+def test_the_verdict_of_an_element(verdict: str, code: int) -> None:
     (element,) = elements(messages(Change(add={7: Outcome(verdict)}))[1])
     assert key(element) == struct.pack("=Q", 7)
     ((kind, data),) = parse_attributes(element[wire.ELEM_DATA])
@@ -145,7 +145,7 @@ def test_the_verdict_of_an_element(verdict, code):
     assert list(parse_attributes(data)) == [(wire.VERDICT_CODE, struct.pack(">i", code))]
 
 
-def test_a_hundred_thousand_cgroups_fit():
+def test_a_hundred_thousand_cgroups_fit() -> None:
     """The length of an attribute has 16 bits: encoding raises where it does not fit."""
     plan = Plan(Config(None, 300, tproxies=tuple(Tproxy(n, 1, i) for i, n in enumerate("abc", 1))))
     outcomes = [plan.outcomes[DROP], plan.outcomes[Decision("tproxy", "c")]]
@@ -157,7 +157,7 @@ def test_a_hundred_thousand_cgroups_fit():
     assert max(len(message.body) for message in parsed) < 1 << 16
 
 
-def test_ten_thousand_bypass_networks_and_a_thousand_longest_names_fit():
+def test_ten_thousand_bypass_networks_and_a_thousand_longest_names_fit() -> None:
     hijack = DnsHijack(ip_network("127.0.0.1").network_address, None, 5300, True, True)
     tproxies = tuple(
         Tproxy(f"{number:04}{'x' * 96}", 1, number, dns_hijack=hijack) for number in range(1, 1001)
@@ -169,7 +169,7 @@ def test_ten_thousand_bypass_networks_and_a_thousand_longest_names_fit():
     assert len(found[b"tproxy-vmap"]) == len(found[b"dns-vmap"]) == 1000
 
 
-def test_a_refusal_can_be_told_by_name():
+def test_a_refusal_can_be_told_by_name() -> None:
     table = Table((), (Chain("a", ((ACCEPT,),)),))
     made = batch(Change(table=table, add={1: OUTCOMES[2]}), table_flags=0, exists=True)
     assert made.names == [
@@ -183,12 +183,12 @@ def test_a_refusal_can_be_told_by_name():
     ]
 
 
-def test_flags_of_the_table():
+def test_flags_of_the_table() -> None:
     (table,) = [m for m in messages(Change(table=Table((), ()))) if m.kind == wire.MSG_NEWTABLE]
     assert attributes(table)[wire.TABLE_FLAGS] == bytes((0, 0, 0, 6))
     assert table.flags & NLM_F_CREATE
 
 
-def test_removal():
+def test_removal() -> None:
     kinds = [message.kind for message in parse_messages(b"".join(removal().encode()))]
     assert kinds == [wire.MSG_BATCH_BEGIN, wire.MSG_DELTABLE, wire.MSG_BATCH_END]

@@ -39,14 +39,14 @@ def covers(elements: tuple[Element, ...], address: bytes) -> bool:
         ("::ffff/128", "::ffff", "::1:0"),
     ],
 )
-def test_interval(network, begin, end):
+def test_interval(network: str, begin: str, end) -> None:
     first, *rest = interval(ip_network(network))
     assert (first.key, first.text, first.end) == (ip_address(begin).packed, network, False)
     assert [(e.key, e.end) for e in rest] == ([(ip_address(end).packed, True)] if end else [])
 
 
 @given(NETWORKS)
-def test_an_interval_covers_its_network_and_nothing_beside_it(network):
+def test_an_interval_covers_its_network_and_nothing_beside_it(network) -> None:
     elements = interval(network)
     size = network.max_prefixlen // 8
     first, last = int(network.network_address), int(network.broadcast_address)
@@ -59,7 +59,7 @@ def test_an_interval_covers_its_network_and_nothing_beside_it(network):
         assert not covers(elements, (last + 1).to_bytes(size, "big"))
 
 
-def test_of_adjacent_networks_the_second_begins_where_the_first_ends():
+def test_of_adjacent_networks_the_second_begins_where_the_first_ends() -> None:
     both = interval(ip_network("10.0.0.0/8")) + interval(ip_network("11.0.0.0/9"))
     assert [element.end for element in both] == [False, True, False, True]
     assert both[1].key == both[2].key
@@ -67,7 +67,7 @@ def test_of_adjacent_networks_the_second_begins_where_the_first_ends():
     assert not covers(both, ip_address("11.128.0.0").packed)
 
 
-def test_other_keys():
+def test_other_keys() -> None:
     assert mark(0x1234).key == (0x1234).to_bytes(4, sys.byteorder)
     assert mark(0x1234).text == "0x00001234"
     assert (protocol("tcp").key, protocol("udp").key) == (b"\x06", b"\x11")

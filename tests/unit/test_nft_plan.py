@@ -35,7 +35,7 @@ def hijack(
 
 
 @given(st.lists(NAMES, unique=True, max_size=8))
-def test_any_names_give_different_identifiers_that_nft_reads(names):
+def test_any_names_give_different_identifiers_that_nft_reads(names) -> None:
     tproxies = [Tproxy(name, 1, mark) for mark, name in enumerate(names, 1)]
     table = build(plan(*tproxies), [0])
     for kind in (table.chains, table.sets):
@@ -55,7 +55,7 @@ def test_any_names_give_different_identifiers_that_nft_reads(names):
         (["x" * 101], ["x" * 100]),
     ],
 )
-def test_identifiers(names, identifiers):
+def test_identifiers(names, identifiers) -> None:
     tproxies = [Tproxy(name, 1, mark) for mark, name in enumerate(names, 1)]
     assert plan(*tproxies).names == dict(zip(names, identifiers, strict=True))
 
@@ -72,12 +72,12 @@ def test_identifiers(names, identifiers):
         (("128.0.0.0/1", "0.0.0.0/1"), ["0.0.0.0/0"], []),
     ],
 )
-def test_overlapping_bypass_entries_are_merged(bypass, four, six):
+def test_overlapping_bypass_entries_are_merged(bypass, four, six) -> None:
     merged = plan(bypass=bypass).bypass
     assert merged == {4: list(map(ip_network, four)), 6: list(map(ip_network, six))}
 
 
-def test_made_up_addresses_are_carved_out_of_the_bypass():
+def test_made_up_addresses_are_carved_out_of_the_bypass() -> None:
     pool = FakePool(ip_network("198.18.0.0/15"), ip_network("fc00::/8"))
     bypass = ("198.16.0.0/14", "198.19.0.0/16", "fc00::/7", "::1")
     made = plan(Tproxy("t", 1, 1, server=server_of(pool)), bypass=bypass)
@@ -139,12 +139,12 @@ def redirected(name: str) -> Decision:
         ),
     ],
 )
-def test_outcomes(tproxies, outcomes):
+def test_outcomes(tproxies, outcomes) -> None:
     assert plan(*tproxies).outcomes == outcomes
 
 
 @given(configurations())
-def test_the_map_tells_every_target_from_every_other(config):
+def test_the_map_tells_every_target_from_every_other(config) -> None:
     outcomes = Plan(config).outcomes
     assert len(set(outcomes.values())) == len(outcomes) == len(config.tproxies) + 2
     left = [outcome for outcome in outcomes.values() if outcome.verdict == "return"]
@@ -192,7 +192,7 @@ TCP6 = HijackRule(6, "tcp", LOCAL6, 5300, True)
         ),
     ],
 )
-def test_hijacked_queries(tproxy, wanted):
+def test_hijacked_queries(tproxy, wanted) -> None:
     assert queries(tproxy) == wanted
 
 
@@ -205,6 +205,6 @@ def test_hijacked_queries(tproxy, wanted):
         ([Tproxy("t", 1, 9, dns_hijack=hijack(ip6=LOCAL6, loopback=False))], []),
     ],
 )
-def test_families_whose_loopback_queries_are_looked_at(tproxies, versions):
+def test_families_whose_loopback_queries_are_looked_at(tproxies, versions) -> None:
     made = plan(*tproxies)
     assert [version for version in (4, 6) if made.loopback(version)] == versions

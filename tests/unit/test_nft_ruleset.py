@@ -28,7 +28,7 @@ def targets_of(table: Table, item: Set) -> set[str]:
 
 
 @given(configurations(), LEVELS)
-def test_everything_named_is_there_and_nothing_is_out_of_reach(config, levels):
+def test_everything_named_is_there_and_nothing_is_out_of_reach(config, levels) -> None:
     table = build(Plan(config), levels)
     chains = {chain.name: chain for chain in table.chains}
     sets = {item.name: item for item in table.sets}
@@ -51,7 +51,7 @@ def test_everything_named_is_there_and_nothing_is_out_of_reach(config, levels):
 
 
 @given(configurations(), LEVELS)
-def test_statements_after_a_verdict_do_not_exist(config, levels):
+def test_statements_after_a_verdict_do_not_exist(config, levels) -> None:
     for chain in build(Plan(config), levels).chains:
         for rule in chain.rules:
             ends = [s.text for s in rule if re.match("accept|drop|return|goto|reject", s.text)]
@@ -59,7 +59,7 @@ def test_statements_after_a_verdict_do_not_exist(config, levels):
 
 
 @given(configurations(), LEVELS)
-def test_the_deepest_level_is_looked_at_first(config, levels):
+def test_the_deepest_level_is_looked_at_first(config, levels) -> None:
     text = [rule[0].text for rule in build(Plan(config), levels).chain("cgroups").rules]
     found = [int(m[1]) for t in text if (m := re.match(r"socket cgroupv2 level (\d+)", t))]
     assert found == sorted(levels, reverse=True)
@@ -146,14 +146,14 @@ def zone(config: Config, packet: Packet) -> int:
 
 @settings(max_examples=40)
 @given(crowded())
-def test_every_packet_has_the_fate_that_the_configuration_tells(config):
+def test_every_packet_has_the_fate_that_the_configuration_tells(config) -> None:
     """Walks through the rules as written; that the kernel agrees is for the tests of the kernel."""
     walk_through(config, complete_tree(config))
 
 
 @settings(max_examples=20)
 @given(st.data())
-def test_so_it_has_with_any_configuration_and_any_cgroups(data):
+def test_so_it_has_with_any_configuration_and_any_cgroups(data) -> None:
     config = data.draw(configurations(), label="config")
     walk_through(config, data.draw(trees(config), label="tree"))
 

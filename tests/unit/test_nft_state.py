@@ -42,7 +42,7 @@ def pairs(draw: st.DrawFn) -> tuple[State, State]:
 
 
 @given(pairs())
-def test_the_difference_makes_seen_what_is_wanted(pair):
+def test_the_difference_makes_seen_what_is_wanted(pair) -> None:
     wanted, seen = pair
     before = deepcopy(wanted)
     apply(seen, diff(wanted, seen), wanted.table)
@@ -51,7 +51,7 @@ def test_the_difference_makes_seen_what_is_wanted(pair):
 
 
 @given(pairs())
-def test_a_change_names_only_what_differs(pair):
+def test_a_change_names_only_what_differs(pair) -> None:
     wanted, seen = pair
     change = diff(wanted, seen)
     if change.table is not None:
@@ -66,7 +66,7 @@ def test_a_change_names_only_what_differs(pair):
 
 
 @given(pairs(), st.sets(st.integers(1, 9)))
-def test_what_is_not_touched_stays(pair, touched):
+def test_what_is_not_touched_stays(pair, touched) -> None:
     wanted, seen = pair
     seen.table = wanted.table
     before = dict(seen.elements)
@@ -80,7 +80,7 @@ def test_what_is_not_touched_stays(pair, touched):
 
 
 @given(configurations(), ELEMENTS, st.sets(st.integers(0, 9)), st.sets(st.integers(0, 9)))
-def test_other_levels_change_rules_only(config, elements, old_levels, new_levels):
+def test_other_levels_change_rules_only(config, elements, old_levels, new_levels) -> None:
     plan = Plan(config)
     seen = State(build(plan, sorted(old_levels)), dict(elements))
     wanted = State(build(plan, sorted(new_levels)), dict(elements))
@@ -91,7 +91,7 @@ def test_other_levels_change_rules_only(config, elements, old_levels, new_levels
     assert bool(change) == (old_levels != new_levels)
 
 
-def test_nothing_seen_means_everything_anew():
+def test_nothing_seen_means_everything_anew() -> None:
     table = Table((), (Chain("a", ()),))
     change = diff(State(table, {1: Outcome("drop")}), State())
     assert change == Change(table=table, add={1: Outcome("drop")})
@@ -106,11 +106,11 @@ def test_nothing_seen_means_everything_anew():
         Table((), (Chain("a", ()), Chain("b", (), Hook("filter", "output", 0)))),
     ],
 )
-def test_another_structure_is_made_anew(other):
+def test_another_structure_is_made_anew(other) -> None:
     table = Table((), (Chain("a", ()), Chain("b", ())))
     assert diff(State(table), State(other)).table is table
 
 
-def test_there_is_no_change_to_nothing():
+def test_there_is_no_change_to_nothing() -> None:
     with pytest.raises(ValueError, match="has a table"):
         diff(State(), State())

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ def datagram_socket() -> socket.socket:
 
 
 @pytest.fixture(params=["path", "abstract"])
-def manager(request, tmp_path) -> Iterator[tuple[socket.socket, str]]:
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
     """A socket, and its address as a service manager tells it."""
     with closing(datagram_socket()) as sock:
         if request.param == "path":
@@ -33,7 +34,7 @@ def manager(request, tmp_path) -> Iterator[tuple[socket.socket, str]]:
         yield sock, address
 
 
-def test_what_is_told(manager):
+def test_what_is_told(manager: tuple[socket.socket, str]) -> None:
     sock, address = manager
     notifier = Notifier({"NOTIFY_SOCKET": address})
     notifier.ready("3 cgroups")
@@ -48,7 +49,7 @@ def test_what_is_told(manager):
     ]
 
 
-def test_a_manager_that_does_not_read_stops_nobody(manager):
+def test_a_manager_that_does_not_read_stops_nobody(manager: tuple[socket.socket, str]) -> None:
     _, address = manager
     notifier = Notifier({"NOTIFY_SOCKET": address})
 
@@ -63,7 +64,7 @@ def test_a_manager_that_does_not_read_stops_nobody(manager):
     assert not teller.is_alive()
 
 
-def test_a_reload_tells_when_it_began(manager):
+def test_a_reload_tells_when_it_began(manager: tuple[socket.socket, str]) -> None:
     sock, address = manager
     before = time.monotonic_ns() // 1000
     Notifier({"NOTIFY_SOCKET": address}).reloading()
@@ -73,20 +74,20 @@ def test_a_reload_tells_when_it_began(manager):
     assert before <= int(second.removeprefix(b"MONOTONIC_USEC=")) <= after
 
 
-def test_a_cgroup_whose_name_is_not_utf8_can_be_named(manager):
+def test_a_cgroup_whose_name_is_not_utf8_can_be_named(manager: tuple[socket.socket, str]) -> None:
     sock, address = manager
     Notifier({"NOTIFY_SOCKET": address}).status("no watch for " + os.fsdecode(b"/a-\xff"))
     assert sock.recv(999).decode().startswith("STATUS=no watch for /a-")
 
 
 @pytest.mark.parametrize("address", ["", "/nonexistent/notify", "@nobody-listens-there"])
-def test_nobody_to_tell_is_no_error(address):
+def test_nobody_to_tell_is_no_error(address: str) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": address})
     notifier.ready("x")
     notifier.stopping()
 
 
-def test_a_manager_that_went_away_is_no_error(tmp_path):
+def test_a_manager_that_went_away_is_no_error(tmp_path: Path) -> None:
     with closing(datagram_socket()) as sock:
         sock.bind(str(tmp_path / "notify"))
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}).status("x")
@@ -105,5 +106,5 @@ def test_a_manager_that_went_away_is_no_error(tmp_path):
         ({"WATCHDOG_USEC": "²"}, None),
     ],
 )
-def test_watchdog(environ, seconds):
+def test_watchdog(environ, seconds) -> None:
     assert Notifier(environ).watchdog_seconds == seconds

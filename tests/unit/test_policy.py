@@ -28,12 +28,12 @@ def naive(rules: list[Rule], path: bytes) -> int | None:
 
 
 @given(RULES, PATHS)
-def test_the_first_match_wins(rules, path):
+def test_the_first_match_wins(rules, path) -> None:
     assert Policy(rules).match(path) == naive(rules, path)
 
 
 @given(RULES, PATHS, st.sampled_from([DIRECT, DROP, PROXY]))
-def test_what_no_rule_matches_follows_its_parent(rules, path, inherited):
+def test_what_no_rule_matches_follows_its_parent(rules, path, inherited) -> None:
     index, target = Policy(rules).decide(path, inherited)
     assert index == naive(rules, path)
     assert target == (inherited if index is None else rules[index].decision)
@@ -57,15 +57,15 @@ def test_what_no_rule_matches_follows_its_parent(rules, path, inherited):
         (r"\xff", b"/\xff", False),  # the letter ÿ, not the byte
     ],
 )
-def test_how_a_path_is_matched(pattern, path, matches):
+def test_how_a_path_is_matched(pattern: str, path, matches: bool) -> None:
     assert (Policy([Rule(pattern, DROP)]).match(path) == 0) is matches
 
 
-def test_no_rules():
+def test_no_rules() -> None:
     assert Policy([]).decide(b"/a", DROP) == (None, DROP)
 
 
-def test_a_thousand_rules():
+def test_a_thousand_rules() -> None:
     rules = [Rule(rf"^/app-{number}\.slice/.*x", DROP) for number in range(1000)]
     compiled = Policy([*rules, Rule("^/app-", DIRECT)])
     for number in (0, 1, 499, 999):
@@ -101,14 +101,18 @@ def smallest_that_compiles() -> int:
     return high
 
 
-def test_where_the_automaton_cannot_be_run_rules_are_tried_one_by_one(monkeypatch):
+def test_where_the_automaton_cannot_be_run_rules_are_tried_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(policy, "MAX_AUTOMATON_BYTES", smallest_that_compiles())
     compiled = Policy(MANY)
     assert compiled._set.Match(b"/c") is None, "the limit is not low enough for this test"
     assert {path: compiled.match(path) for path in PATHS_OF_MANY} == PATHS_OF_MANY
 
 
-def test_where_the_automaton_cannot_be_made_rules_are_tried_one_by_one(monkeypatch):
+def test_where_the_automaton_cannot_be_made_rules_are_tried_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(policy, "MAX_AUTOMATON_BYTES", smallest_that_compiles() - 1)
     compiled = Policy(MANY)
     assert {path: compiled.match(path) for path in PATHS_OF_MANY} == PATHS_OF_MANY

@@ -40,7 +40,7 @@ def replaced(attributes: bytes, by: bytes) -> list[bytes]:
 
 
 @given(ENTRIES, st.booleans())
-def test_what_is_added_or_deleted_is_recognized(entry, deleted):
+def test_what_is_added_or_deleted_is_recognized(entry, deleted) -> None:
     add, delete = (
         (model.RTM_NEWRULE, model.RTM_DELRULE)
         if isinstance(entry, IpRule)
@@ -88,11 +88,11 @@ ROUTE = Route(AF_INET6, 300)
         pytest.param(Message(model.RTM_NEWRULE, 0, 0, 0, bytes(12)), id="a header alone"),
     ],
 )
-def test_anybody_elses_is_not_ours(message):
+def test_anybody_elses_is_not_ours(message) -> None:
     assert decode(message) is None
 
 
-def test_a_table_below_256_may_stand_in_the_header_alone():
+def test_a_table_below_256_may_stand_in_the_header_alone() -> None:
     for entry in (RULE._replace(table=100), ROUTE._replace(table=100)):
         body = encode(entry)
         (kind,) = (k for k, data in parse_attributes(body, 12) if data == struct.pack("=I", 100))
@@ -108,7 +108,7 @@ def header_of(body: bytes):
 
 
 @given(ENTRIES, st.data())
-def test_a_cut_message_is_harmless(entry, data):
+def test_a_cut_message_is_harmless(entry, data) -> None:
     message = told(entry)
     length = data.draw(st.integers(0, len(message.body)))
     decode(message._replace(body=message.body[:length]))
@@ -150,16 +150,16 @@ CONFIG = Config(None, 300, 5, tproxies=(Tproxy("a", 1, 7), Tproxy("b", 2, 8)))
         ),
     ],
 )
-def test_wanted(known, on_loopback, entries):
+def test_wanted(known, on_loopback, entries) -> None:
     families = Families(known=frozenset(known), on_loopback=frozenset(on_loopback))
     assert wanted(CONFIG, families) == entries
 
 
-def test_without_a_tproxy_nothing_is_wanted():
+def test_without_a_tproxy_nothing_is_wanted() -> None:
     families = Families(known=frozenset({AF_INET}), on_loopback=frozenset({AF_INET}))
     assert wanted(Config(None, 300), families) == set()
 
 
-def test_as_people_know_them():
+def test_as_people_know_them() -> None:
     assert str(RULE) == "IPv4 rule 1000: fwmark 0x1234 lookup 300"
     assert str(ROUTE) == "IPv6 route local default dev lo table 300"

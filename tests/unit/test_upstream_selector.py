@@ -13,7 +13,9 @@ BOTH = FIRST, SECOND = Upstream(SOCKS5, "one.example", 1080), Upstream(HTTP, "tw
 
 @pytest.mark.parametrize(("interval", "left"), [(10, [SECOND]), (0, [FIRST, SECOND])])
 @pytest.mark.parametrize(("on_down", "last"), [("drop", []), ("direct", [DIRECT])])
-def test_one_that_failed_is_passed_over_until_a_check_that_may_come(interval, left, on_down, last):
+def test_one_that_failed_is_passed_over_until_a_check_that_may_come(
+    interval: int, left, on_down: str, last
+) -> None:
     health = Health(BOTH)
     selector = UpstreamSelector(Server(BOTH, on_down=on_down, health_check=interval), health)
     selector.failed(FIRST)
@@ -23,7 +25,7 @@ def test_one_that_failed_is_passed_over_until_a_check_that_may_come(interval, le
     assert selector.candidates() == [*BOTH, *last]
 
 
-def test_what_another_ones_connections_tell_spares_only_those_who_check():
+def test_what_another_ones_connections_tell_spares_only_those_who_check() -> None:
     health = Health(BOTH)
     checked = UpstreamSelector(Server(BOTH), health)
     UpstreamSelector(Server(BOTH, health_check=0), health).failed(FIRST)
