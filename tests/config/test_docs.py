@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cgtproxy.config.keys import FILE
 from cgtproxy.config.parser import parse
-from cgtproxy.config.tables import Key, Table
+from cgtproxy.config.section import Key, Table
 from config.texts import HEAD, LOOPBACK, Faults
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +21,7 @@ GUIDE = (ROOT / "docs/configuration.md").read_text()
 MANUAL = (ROOT / "man/cgtproxy.yaml.5").read_text()
 
 
-def keys(table: Table) -> Iterator[tuple[str, Key]]:
+def keys(table: Table[Any]) -> Iterator[tuple[str, Key[Any]]]:
     for name, key in table.keys.items():
         yield name, key
         inner = getattr(key.type, "of", key.type)
@@ -36,7 +37,7 @@ def test_the_keys_are_all_found() -> None:
 
 
 @pytest.mark.parametrize(("name", "key"), KEYS)
-def test_every_key_is_in_the_guide_and_in_the_manual(name: str, key: Key) -> None:
+def test_every_key_is_in_the_guide_and_in_the_manual(name: str, key: Key[Any]) -> None:
     rows = re.findall(rf"^\| `{name}` \| (?:.*?) \| (.*?) \| ", GUIDE, re.MULTILINE)
     item = re.findall(rf"^\.It Cm {name} : (?:.|\n)*?(?=^\.(?:It|El))", MANUAL, re.MULTILINE)
     assert rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from cgtproxy.commands.source import describe, load
 from cgtproxy.config.model import Config
@@ -12,24 +12,25 @@ from cgtproxy.errors import CgtproxyError, NothingToServeError
 
 
 def check(config: str | None, what: str | None) -> int:
-    """All is looked at even if the first is wrong; the exit code is that of the first wrong.
+    """Run the check called `what`, or all but "proxy", and return the first exit code but 0.
 
-    Only if asked: whether the built-in server has anything to do.
+    "config": is the file valid? "permission": may this process change nftables and routing?
+    "proxy": does the built-in server have anything to do?
     """
     codes = []
     if what in (None, "config"):
-        codes.append(_told(_check_config, config))
+        codes.append(_print(_check_config, config))
     if what in (None, "permission"):
-        codes.append(_told(_check_permission, config))
+        codes.append(_print(_check_permission, config))
     if what == "proxy":
-        codes.append(_told(_check_proxy, config))
+        codes.append(_print(_check_proxy, config))
     return next((code for code in codes if code), 0)
 
 
-def _told(part: object, config: str | None) -> int:
-    assert callable(part)
+def _print(check: Callable[[str | None], str], config: str | None) -> int:
+    """Print what a check finds, be it an error; the exit code."""
     try:
-        print(part(config))
+        print(check(config))
     except CgtproxyError as error:
         print(error, file=sys.stderr)
         return error.exit_code

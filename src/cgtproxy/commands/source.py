@@ -14,5 +14,6 @@ def load(explicit: str | None) -> parser.Parsed:
 
 
 def describe(explicit: str | None) -> str:
+    """The name of that configuration, for people."""
     path = source.find(explicit, os.environ)
     return "the built-in configuration (everything direct)" if path is None else str(path)

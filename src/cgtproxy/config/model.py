@@ -10,6 +10,10 @@ from cgtproxy.config.schemes import Scheme
 
 DEFAULT_RULE_PRIORITY = 1000
 MonitorKind: TypeAlias = Literal["inotify", "dbus", "both"]
+Selection: TypeAlias = Literal["first-available", "round-robin"]
+Fallback: TypeAlias = Literal["drop", "direct"]
+DnsMode: TypeAlias = Literal["fake-ip", "forward"]
+DnsPath: TypeAlias = Literal["upstream", "direct"]
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
@@ -25,6 +29,7 @@ class Decision(NamedTuple):
 
 DIRECT = Decision("direct")
 DROP = Decision("drop")
+_LOOPBACK = IPv4Address("127.0.0.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,11 @@ class DnsHijack:
     resolver on loopback (127.0.0.53) are hijacked too, although loopback is bypassed.
     """
 
-    ip: IPv4Address | None
-    ip6: IPv6Address | None
-    port: int
-    tcp: bool
-    loopback: bool
+    ip: IPv4Address | None = _LOOPBACK
+    ip6: IPv6Address | None = None
+    port: int = 53
+    tcp: bool = False
+    loopback: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,7 @@ class Dns:
 
     listen: tuple[ListenAddress, ...]
     upstreams: tuple[DnsUpstream, ...] = (SYSTEM,)
-    through: Literal["upstream", "direct"] = "upstream"
+    through: DnsPath = "upstream"
     exclude: tuple[str, ...] = ()
     exclude_upstreams: tuple[DnsUpstream, ...] = (SYSTEM,)
     pool: FakePool | None = None
@@ -123,9 +128,9 @@ class Server:
     """
 
     upstreams: tuple[Upstream, ...]
-    select: Literal["first-available", "round-robin"] = "first-available"
-    on_down: Literal["drop", "direct"] = "drop"
-    udp: Literal["drop", "direct"] = "drop"
+    select: Selection = "first-available"
+    on_down: Fallback = "drop"
+    udp: Fallback = "drop"
     health_check: int = 10
     dns: Dns | None = None
 

@@ -1,104 +1,56 @@
-"""The types of value in one piece: each reads a YAML node and gives its JSON Schema."""
+"""The types of value in one piece."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_network
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TypeVar
 
-from cgtproxy.config.faults import Place, Report
-from cgtproxy.config.model import Upstream
-from cgtproxy.config.nodes import describe, kind, shown
-from cgtproxy.config.regex import compile_pattern
+from cgtproxy.config.model import Network, Upstream
+from cgtproxy.config.regex import Pattern, check_pattern
 from cgtproxy.config.url import parse_upstream
+from cgtproxy.config.value import Scalar, Schema
 
-if TYPE_CHECKING:
-    from cgtproxy.config.nodes import Node
-
-
-class Value(NamedTuple):
-    """What was read, and where it stands. Mappings hold dicts of Values, lists lists of them."""
-
-    data: Any
-    place: Place
+L = TypeVar("L", bound=str)
+A = TypeVar("A", IPv4Address, IPv6Address)
+# Where text is expected, what YAML takes for another type is text as it is written.
+_TEXTUAL = ("text", "a number", "a boolean", "a date")
+_ANY_TEXT: Schema = {"type": ["string", "number", "boolean"]}
 
 
-class Type(Protocol):
-    """`must` completes the sentence "the value must be ..."."""
+class Boolean(Scalar[bool]):
+    """True or false."""
 
-    @property
-    def must(self) -> str: ...
+    def __init__(self) -> None:
+        super().__init__("true or false", {"type": "boolean"}, node_types=("a boolean",))
 
-    def read(self, node: Node, place: Place, report: Report) -> Value | None:
-        """The value, or None for a node that is now reported as wrong."""
-
-    def schema(self) -> dict[str, Any]: ...
-
-
-class _Convertible(Protocol):
-    """`kinds`: what the node may be. `convert`: ValueError says what is wrong with the text."""
-
-    @property
-    def must(self) -> str: ...
-
-    @property
-    def kinds(self) -> tuple[str, ...]: ...
-
-    @property
-    def secret(self) -> bool:
-        """Whether messages must not quote it."""
-
-    def convert(self, text: str) -> Any: ...
-
-
-class Scalar:
-    kinds: tuple[str, ...] = ("text",)
-    secret = False
-
-    def read(self: _Convertible, node: Node, place: Place, report: Report) -> Value | None:
-        wrong = describe(node)
-        if kind(node) in self.kinds:
-            try:
-                return Value(self.convert(node.value), place)
-            except ValueError as error:
-                wrong = f"{'the value' if self.secret else shown(node)} {error}"
-        report.add(place, wrong, f"must be {self.must}")
-        return None
-
-
-class Flag(Scalar):
-    kinds = ("a boolean",)
-    must = "true or false"
-
-    # PyYAML follows YAML 1.1, and so did the files written for the forerunner.
     def convert(self, text: str) -> bool:
+        """In the words of YAML 1.1, which PyYAML and files of the forerunner follow."""
         if text.lower() not in ("true", "yes", "on", "false", "no", "off"):
             raise ValueError("is not a boolean")
         return text.lower() in ("true", "yes", "on")
 
-    def schema(self) -> dict[str, Any]:
-        return {"type": "boolean"}
 
+class Integer(Scalar[int]):
+    """A whole number from `low` to `high`, but none of `reserved`, which says by whom."""
 
-@dataclass(frozen=True)
-class Whole(Scalar):
-    """A whole number from `low` to `high`, but none of `reserved`."""
-
-    low: int
-    high: int
-    reserved: Mapping[int, str] = field(default_factory=dict)
-    kinds = ("a number",)
-
-    @property
-    def must(self) -> str:
-        if self.low == self.high:
-            return f"{self.low}"
-        but = f", but none of {', '.join(map(str, self.reserved))}" if self.reserved else ""
-        return f"a whole number from {self.low} to {self.high}{but}"
+    def __init__(self, low: int, high: int, reserved: Mapping[int, str] | None = None) -> None:
+        self.low = low
+        self.high = high
+        self.reserved = reserved or {}
+        expected = f"a whole number from {low} to {high}"
+        schema: Schema = {"type": "integer", "minimum": low, "maximum": high}
+        if low == high:
+            expected = f"{low}"
+            schema = {"type": "integer", "const": low}
+        if reserved:
+            expected += f", but none of {', '.join(map(str, reserved))}"
+            schema["not"] = {"enum": list(reserved)}
+        super().__init__(expected, schema, node_types=("a number",))
 
     def convert(self, text: str) -> int:
+        """As YAML 1.1 writes numbers: decimal, hexadecimal, octal or binary."""
         digits = text.replace("_", "").lower()
         if not re.fullmatch(r"[-+]?(0x[0-9a-f]+|0b[01]+|0[0-7]+|0|[1-9][0-9]*)", digits):
             raise ValueError("is not a whole number")
@@ -111,114 +63,110 @@ class Whole(Scalar):
             raise ValueError(f"is reserved ({self.reserved[number]})")
         return number
 
-    def schema(self) -> dict[str, Any]:
-        if self.low == self.high:
-            return {"type": "integer", "const": self.low}
-        limits: dict[str, Any] = {"type": "integer", "minimum": self.low, "maximum": self.high}
-        return limits | ({"not": {"enum": list(self.reserved)}} if self.reserved else {})
 
+class Text(Scalar[str]):
+    """Text as it is written, also if YAML would read it as a number, a boolean or a date."""
 
-@dataclass(frozen=True)
-class Text(Scalar):
-    """Text as it is written: a value such as 5 or true that YAML would convert included."""
-
-    must: str
-    pattern: str = ""
-    kinds = ("text", "a number", "a boolean", "a date")
+    def __init__(self, expected: str, pattern: str = "") -> None:
+        self.pattern = pattern
+        schema: Schema = {"type": "string", "pattern": f"^({pattern})$"} if pattern else _ANY_TEXT
+        super().__init__(expected, schema, node_types=_TEXTUAL)
 
     def convert(self, text: str) -> str:
+        """The text itself."""
         if self.pattern and not re.fullmatch(self.pattern, text):
             raise ValueError("does not fit")
-        if not text.isascii() and re.search("[\ud800-\udfff]", text):
-            raise ValueError("holds half a character (a lone surrogate)")
-        return text
-
-    def schema(self) -> dict[str, Any]:
-        if self.pattern:
-            return {"type": "string", "pattern": f"^({self.pattern})$"}
-        return {"type": ["string", "number", "boolean"]}
+        return check_encodable(text)
 
 
-@dataclass(frozen=True)
-class Choice(Scalar):
-    of: tuple[str, ...]
+class Choice(Scalar[L]):
+    """One of several words; `Choice[Literal["a", "b"]]("a", "b")` gives literals."""
 
-    @property
-    def must(self) -> str:
-        return f"one of {', '.join(self.of)}"
+    def __init__(self, *words: L) -> None:
+        self.words = words
+        super().__init__(f"one of {', '.join(words)}", {"type": "string", "enum": list(words)})
 
-    def convert(self, text: str) -> str:
-        if text not in self.of:
-            raise ValueError("is none of them")
-        return text
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "enum": list(self.of)}
+    def convert(self, text: str) -> L:
+        """The word itself."""
+        for word in self.words:
+            if word == text:
+                return word
+        raise ValueError("is none of them")
 
 
-class Url(Scalar):
-    secret = True  # has a password
-    must = (
-        "an upstream URL: direct://, drop://, socks5://HOST:PORT, http://HOST:PORT "
-        "or https://HOST:PORT"
-    )
+class UpstreamUrl(Scalar[Upstream]):
+    """The URL of an upstream. It may hold a password."""
+
+    def __init__(self) -> None:
+        expected = (
+            "an upstream URL: direct://, drop://, socks5://HOST:PORT, http://HOST:PORT "
+            "or https://HOST:PORT"
+        )
+        super().__init__(expected, {"type": "string"}, secret=True)
 
     def convert(self, text: str) -> Upstream:
+        """The upstream."""
         try:
             return parse_upstream(text)
         except ValueError as error:
             raise ValueError(f"is not an upstream URL ({error})") from None
 
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string"}
 
+class Regex(Scalar[Pattern]):
+    """A regular expression in RE2's syntax."""
 
-class Regex(Text):
     def __init__(self) -> None:
-        super().__init__("a regular expression in RE2 syntax")
+        super().__init__("a regular expression in RE2 syntax", _ANY_TEXT, node_types=_TEXTUAL)
 
-    def convert(self, text: str) -> str:
-        pattern = super().convert(text)
+    def convert(self, text: str) -> Pattern:
+        """The pattern, which RE2 can compile."""
+        check_encodable(text)
         try:
-            compile_pattern(pattern)
+            return check_pattern(text)
         except ValueError as error:
             raise ValueError(f"is not a valid regular expression ({error})") from None
-        return pattern
 
 
-@dataclass(frozen=True)
-class Address(Scalar):
-    of: type[IPv4Address] | type[IPv6Address]
+class Address(Scalar[A]):
+    """An address of one family, `IPv4Address` or `IPv6Address`."""
 
-    @property
-    def must(self) -> str:
-        return f"an {self.of.__name__.removesuffix('Address')} address"
+    def __init__(self, of: type[A]) -> None:
+        self.of: type[A] = of
+        family = of.__name__.removesuffix("Address")
+        super().__init__(f"an {family} address", {"type": "string", "format": family.lower()})
 
-    def convert(self, text: str) -> IPv4Address | IPv6Address:
+    def convert(self, text: str) -> A:
+        """The address."""
         try:
-            return self.of(unscoped(text))
+            return self.of(check_unscoped(text))
         except ValueError:
-            raise ValueError(f"is not {self.must}") from None
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "format": self.of.__name__.removesuffix("Address").lower()}
+            raise ValueError(f"is not {self.expected}") from None
 
 
-class Block(Scalar):
-    must = "an IPv4 or IPv6 address or CIDR, without a scope"
+class Cidr(Scalar[Network]):
+    """A network of either family, or an address."""
 
-    def convert(self, text: str) -> Any:
+    def __init__(self) -> None:
+        expected = "an IPv4 or IPv6 address or CIDR, without a scope"
+        super().__init__(expected, {"type": "string", "pattern": "^[0-9A-Fa-f:.]+(/[0-9.]+)?$"})
+
+    def convert(self, text: str) -> Network:
+        """The network; bits after the prefix do not matter."""
         try:
-            return ip_network(unscoped(text), strict=False)
+            return ip_network(check_unscoped(text), strict=False)
         except ValueError:
             raise ValueError("is not an address or CIDR") from None
 
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": "^[0-9A-Fa-f:.]+(/[0-9.]+)?$"}
+
+def check_encodable(text: str) -> str:
+    """`text`, if it can be written in UTF-8. Raises ValueError for half a character."""
+    if not text.isascii() and re.search("[\ud800-\udfff]", text):
+        raise ValueError("holds half a character (a lone surrogate)")
+    return text
 
 
-def unscoped(text: str) -> str:
-    """A scope (`%eth0`) means an interface, of which nftables' address sets know nothing."""
+def check_unscoped(text: str) -> str:
+    """`text`, an address, if it has no scope (`%eth0`), as in nftables' sets. Raises ValueError."""
     if "%" in text:
         raise ValueError
     return text

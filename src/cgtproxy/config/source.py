@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from cgtproxy.config.compose import MAX_CHARACTERS
 from cgtproxy.config.faults import ConfigError, Fault
-from cgtproxy.config.nodes import LONGEST
 from cgtproxy.config.parser import Parsed, parse
 
 _DEFAULT_DIRECTORY = "/etc/cgtproxy"
@@ -43,7 +43,7 @@ def load(path: str) -> Parsed:
 
     try:
         with Path(path).open("rb") as file:
-            data = file.read(4 * LONGEST + 1)  # UTF-8 has up to 4 bytes a character
+            data = file.read(4 * MAX_CHARACTERS + 1)  # UTF-8 has up to 4 bytes a character
     except OSError as error:
         raise ConfigError((_unreadable(path, error),)) from error
     try:
@@ -51,8 +51,8 @@ def load(path: str) -> Parsed:
     except UnicodeDecodeError as error:
         before = data[: error.start].decode()
         line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
-        wrong = f"byte 0x{data[error.start]:02x} is not UTF-8"
-        fault = Fault(path, line, column, "", wrong, "save the file in UTF-8")
+        problem = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        fault = Fault(path, line, column, "", problem, "save the file in UTF-8")
         raise ConfigError((fault,)) from error
     return parse(text, path)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cgtproxy.config.model import Upstream
 from cgtproxy.config.schemes import SCHEMES
@@ -75,10 +75,10 @@ def read_host(url: SplitResult) -> str:
     return host
 
 
-def _options(query: str, has_password: bool, *, tls: bool) -> dict[str, Any]:
+def _options(query: str, has_password: bool, *, tls: bool) -> dict[str, str]:
     from urllib.parse import parse_qsl
 
-    options: dict[str, Any] = {}
+    options: dict[str, str] = {}
     allowed = (*_SECRETS, "ca-file") if tls else _SECRETS
     pairs = parse_qsl(query, keep_blank_values=True, errors="strict") if query else []
     for name, value in pairs:

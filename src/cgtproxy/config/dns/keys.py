@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from cgtproxy.config.containers import List, OneOrMore
 from cgtproxy.config.dns.scalars import DnsUrl, Listener, NamePattern, Pool
-from cgtproxy.config.model import SYSTEM, FakePool, ListenAddress
-from cgtproxy.config.scalars import Address, Choice, Flag, Whole
-from cgtproxy.config.tables import Key, List, OneOrMore, Table
+from cgtproxy.config.model import (
+    SYSTEM,
+    Dns,
+    DnsHijack,
+    DnsMode,
+    DnsPath,
+    FakePool,
+    ListenAddress,
+)
+from cgtproxy.config.scalars import Address, Boolean, Choice, Integer
+from cgtproxy.config.section import Key, Section, Table, data
 
+_HIJACK = DnsHijack()
+_POOL = FakePool()
 DEFAULT_LISTEN = (
     ListenAddress(IPv4Address("127.0.0.1"), 1053),
     ListenAddress(IPv6Address("::1"), 1053),
@@ -33,74 +44,94 @@ DEFAULT_EXCLUDE = (
     *("fedoraproject.org", "conncheck.opensuse.org", "ping.archlinux.org"),
 )
 
-DNS_HIJACK = Table(
-    {
-        "ip": Key(
-            Address(IPv4Address),
-            "The DNS server that answers queries sent over IPv4.",
-            default=IPv4Address("127.0.0.1"),
-        ),
-        "ip6": Key(
-            Address(IPv6Address),
-            "The DNS server that answers queries sent over IPv6. Left out: they go to the TPROXY.",
-        ),
-        "port": Key(Whole(1, 65535), "The port of the DNS server.", default=53),
-        "tcp": Key(Flag(), "Hijack queries over TCP too, not only those over UDP.", default=False),
-        "loopback": Key(
-            Flag(),
-            "Hijack queries to a stub resolver on loopback (127.0.0.53) too, if the DNS server is "
-            "on loopback as well.",
-            default=True,
-        ),
-    }
-)
 
-_DNS_UPSTREAMS = OneOrMore(DnsUrl(), "the URL of a DNS server, or a list of them")
+class DnsHijackKeys(Section):
+    """`dns-hijack`."""
 
-DNS = Table(
-    {
-        "mode": Key(
-            Choice(("fake-ip", "forward")),
-            "fake-ip answers with addresses that stand for names, which the upstream looks up; "
-            "forward passes all queries on.",
-            default="fake-ip",
-        ),
-        "listen": Key(
-            OneOrMore(Listener(), "ADDRESS:PORT, or a list of them"),
-            "Where the DNS server listens, over UDP and TCP.",
-            default=DEFAULT_LISTEN,
-        ),
-        "upstream": Key(
-            _DNS_UPSTREAMS, "The DNS servers that queries are passed on to.", default=(SYSTEM,)
-        ),
-        "through": Key(
-            Choice(("upstream", "direct")),
-            "How they are reached: through the TPROXY's upstream, or directly. The system's "
-            "servers (system://) always are reached directly.",
-            default="upstream",
-        ),
-        "exclude": Key(
-            List(NamePattern(), "a list of shell patterns"),
-            "Names that get their real addresses, from exclude-upstream.",
-            default=DEFAULT_EXCLUDE,
-        ),
-        "exclude-upstream": Key(
-            _DNS_UPSTREAMS,
-            "The DNS servers that excluded names are looked up at, directly.",
-            default=(SYSTEM,),
-        ),
-        "pool": Key(
-            Pool(IPv4Network),
-            "The IPv4 network of the fake-ip addresses.",
-            default=FakePool().network,
-        ),
-        "pool6": Key(
-            Pool(IPv6Network),
-            "The IPv6 network of the fake-ip addresses.",
-            default=FakePool().network6,
-        ),
-        "ttl": Key(
-            Whole(0, 86400), "The seconds that a fake-ip address may be remembered.", default=1
-        ),
-    }
-)
+    ip = Key(
+        Address(IPv4Address),
+        "The DNS server that answers queries sent over IPv4.",
+        default=_HIJACK.ip,
+    )
+    ip6 = Key(
+        Address(IPv6Address),
+        "The DNS server that answers queries sent over IPv6. Left out: they go to the TPROXY.",
+    )
+    port = Key(Integer(1, 65535), "The port of the DNS server.", default=_HIJACK.port)
+    tcp = Key(
+        Boolean(), "Hijack queries over TCP too, not only those over UDP.", default=_HIJACK.tcp
+    )
+    loopback = Key(
+        Boolean(),
+        "Hijack queries to a stub resolver on loopback (127.0.0.53) too, if the DNS server is "
+        "on loopback as well.",
+        default=_HIJACK.loopback,
+    )
+
+    def build(self) -> DnsHijack:
+        """The model's hijack."""
+        return self.fill(DnsHijack)
+
+
+_UPSTREAMS = OneOrMore(DnsUrl(), "the URL of a DNS server, or a list of them")
+
+
+class DnsKeys(Section):
+    """`dns`."""
+
+    mode = Key(
+        Choice[DnsMode]("fake-ip", "forward"),
+        "fake-ip answers with addresses that stand for names, which the upstream looks up; "
+        "forward passes all queries on.",
+        default="fake-ip",
+    )
+    listen = Key(
+        OneOrMore(Listener(), "ADDRESS:PORT, or a list of them"),
+        "Where the DNS server listens, over UDP and TCP.",
+        default=DEFAULT_LISTEN,
+    )
+    upstreams = Key(
+        _UPSTREAMS,
+        "The DNS servers that queries are passed on to.",
+        name="upstream",
+        default=(SYSTEM,),
+    )
+    through = Key(
+        Choice[DnsPath]("upstream", "direct"),
+        "How they are reached: through the TPROXY's upstream, or directly. The system's "
+        "servers (system://) always are reached directly.",
+        default="upstream",
+    )
+    exclude = Key(
+        List(NamePattern(), "a list of shell patterns"),
+        "Names that get their real addresses, from exclude-upstream.",
+        default=DEFAULT_EXCLUDE,
+    )
+    exclude_upstreams = Key(
+        _UPSTREAMS,
+        "The DNS servers that excluded names are looked up at, directly.",
+        name="exclude-upstream",
+        default=(SYSTEM,),
+    )
+    network = Key(
+        Pool(IPv4Network),
+        "The IPv4 network of the fake-ip addresses.",
+        name="pool",
+        default=_POOL.network,
+    )
+    network6 = Key(
+        Pool(IPv6Network),
+        "The IPv6 network of the fake-ip addresses.",
+        name="pool6",
+        default=_POOL.network6,
+    )
+    ttl = Key(Integer(0, 86400), "The seconds that a fake-ip address may be remembered.", default=1)
+
+    def build(self) -> Dns:
+        """The model's DNS server."""
+        pool = self.fill(FakePool) if data(self.mode) == "fake-ip" else None
+        return self.fill(Dns, pool=pool)
+
+
+DNS_HIJACK = Table(DnsHijackKeys)
+DNS = Table(DnsKeys)

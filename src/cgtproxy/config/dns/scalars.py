@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import TypeVar
 
 from cgtproxy.config.dns.url import parse_dns_upstream
 from cgtproxy.config.model import DnsUpstream, ListenAddress
-from cgtproxy.config.scalars import Scalar, unscoped
+from cgtproxy.config.scalars import check_unscoped
+from cgtproxy.config.value import Scalar
 
+N = TypeVar("N", IPv4Network, IPv6Network)
 _LISTENER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})")
 _PATTERN = re.compile(r"[A-Za-z0-9_.*?\[\]!-]{1,253}")
 # What an application never takes for an address of its network, or the kernel never sends there.
@@ -26,26 +27,33 @@ _UNFIT = {
 }
 
 
-class DnsUrl(Scalar):
-    must = (
-        "the URL of a DNS server: udp://HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, "
-        "https://HOST:PORT/PATH or system://"
-    )
+class DnsUrl(Scalar[DnsUpstream]):
+    """The URL of a DNS server."""
+
+    def __init__(self) -> None:
+        expected = (
+            "the URL of a DNS server: udp://HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT, "
+            "https://HOST:PORT/PATH or system://"
+        )
+        super().__init__(expected, {"type": "string"})
 
     def convert(self, text: str) -> DnsUpstream:
+        """The DNS server."""
         try:
             return parse_dns_upstream(text)
         except ValueError as error:
             raise ValueError(f"is not the URL of a DNS server ({error})") from None
 
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string"}
 
+class Listener(Scalar[ListenAddress]):
+    """An address and a port to listen on."""
 
-class Listener(Scalar):
-    must = "ADDRESS:PORT, or [ADDRESS]:PORT for IPv6, without a scope"
+    def __init__(self) -> None:
+        expected = "ADDRESS:PORT, or [ADDRESS]:PORT for IPv6, without a scope"
+        super().__init__(expected, {"type": "string", "pattern": f"^{_LISTENER.pattern}$"})
 
     def convert(self, text: str) -> ListenAddress:
+        """Both."""
         found = _LISTENER.fullmatch(text)
         try:
             if not found or not 1 <= int(found[3]) <= 65535:
@@ -57,54 +65,41 @@ class Listener(Scalar):
             raise ValueError("has brackets around what is not IPv6")
         return ListenAddress(address, int(found[3]))
 
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": f"^{_LISTENER.pattern}$"}
 
+class Pool(Scalar[N]):
+    """A network of fake-ip addresses, `IPv4Network` or `IPv6Network`."""
 
-@dataclass(frozen=True)
-class Pool(Scalar):
-    """A network of fake-ip addresses. Bits after the prefix do not matter."""
+    def __init__(self, of: type[N]) -> None:
+        self.of: type[N] = of
+        self.family = of.__name__.removesuffix("Network")
+        # Its first address, and IPv4's last one, stand for no name; two are left.
+        self.longest = 30 if of is IPv4Network else 126
+        expected = f"an {self.family} network in CIDR with a prefix of at most {self.longest} bits"
+        super().__init__(expected, {"type": "string", "pattern": "^[0-9A-Fa-f:.]+/[0-9.]+$"})
 
-    of: type[IPv4Network] | type[IPv6Network]
-
-    @property
-    def must(self) -> str:
-        return f"an {self._family} network in CIDR with a prefix of at most {self._longest} bits"
-
-    @property
-    def _family(self) -> str:
-        return self.of.__name__.removesuffix("Network")
-
-    @property
-    def _longest(self) -> int:
-        """Its first address, and IPv4's last one, stand for no name; two are left."""
-        return 30 if self.of is IPv4Network else 126
-
-    def convert(self, text: str) -> IPv4Network | IPv6Network:
+    def convert(self, text: str) -> N:
+        """The network; bits after the prefix do not matter."""
         try:
-            network = self.of(unscoped(text), strict=False)
+            network = self.of(check_unscoped(text), strict=False)
         except ValueError:
-            raise ValueError(f"is not an {self._family} network") from None
-        if network.prefixlen > self._longest:
+            raise ValueError(f"is not an {self.family} network") from None
+        if network.prefixlen > self.longest:
             raise ValueError("is too small")
         for unfit, what in _UNFIT.items():
             if network.version == unfit.version and network.overlaps(unfit):
                 raise ValueError(f"overlaps {unfit} ({what})")
         return network
 
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": "^[0-9A-Fa-f:.]+/[0-9.]+$"}
 
+class NamePattern(Scalar[str]):
+    """A shell pattern (fnmatch) of DNS names."""
 
-class NamePattern(Scalar):
-    """A shell pattern (fnmatch) of a name, as names are compared: small, without the last dot."""
-
-    must = "a name in ASCII, in which *, ? and [...] are as in a shell"
+    def __init__(self) -> None:
+        expected = "a name in ASCII, in which *, ? and [...] are as in a shell"
+        super().__init__(expected, {"type": "string", "pattern": f"^{_PATTERN.pattern}$"})
 
     def convert(self, text: str) -> str:
+        """As names are compared: in lower case, and without the last dot."""
         if not _PATTERN.fullmatch(text):
             raise ValueError("does not fit")
         return text.lower().removesuffix(".")
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": f"^{_PATTERN.pattern}$"}
