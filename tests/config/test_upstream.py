@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from cgtproxy.config.faults import ConfigError
 from cgtproxy.config.model import Server, Upstream, Workers
 from cgtproxy.config.parser import parse
-from cgtproxy.config.schemes import DIRECT, DROP, HTTP, HTTPS, SOCKS5
+from cgtproxy.config.schemes import DIRECT, DROP, HTTP, HTTPS, SCHEMES, SOCKS5, Scheme
 from cgtproxy.config.url import parse_upstream
 from config.texts import HEAD
 
@@ -62,6 +63,11 @@ def test_workers() -> None:
 )
 def test_urls(text: str, wanted: Upstream) -> None:
     assert parse_upstream(text) == wanted
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=str)
+def test_a_scheme_is_the_same_one_for_another_process(scheme: Scheme) -> None:
+    assert pickle.loads(pickle.dumps(Upstream(scheme))).scheme is scheme
 
 
 @given(SECRET, SECRET)

@@ -31,6 +31,10 @@ class Scheme:
     def __str__(self) -> str:
         return self.name
 
+    def __reduce__(self) -> str:
+        # There is one of each, also in a configuration that another process has read.
+        return self.name.upper()
+
     @property
     def remote(self) -> bool:
         """Whether there is a server to connect to. It is told names, and looks them up at its end;
