@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from .kernel import nft, run
@@ -13,7 +14,7 @@ REMOTE = {4: REMOTE4, 6: REMOTE6}
 TRANSPARENT = {4: (socket.IPPROTO_IP, socket.IP_TRANSPARENT), 6: (socket.IPPROTO_IPV6, 75)}
 
 
-def transparent(version, kind, address):
+def transparent(version: int, kind: int, address: tuple[str, int]) -> closing[socket.socket]:
     sock = socket.socket(FAMILY[version], kind)
     sock.settimeout(10)
     sock.setsockopt(*TRANSPARENT[version], 1)
@@ -23,7 +24,7 @@ def transparent(version, kind, address):
 
 
 @contextmanager
-def nothing_leaves():
+def nothing_leaves() -> Iterator[None]:
     """Fails where a packet for a remote address takes the way into the world."""
     rules = "".join(
         f'oifname "uplink" {family} daddr {remote} counter; '

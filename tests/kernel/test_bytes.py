@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ SERVERS = {
 }
 
 
-def some_transfers(*ends):
+def some_transfers(*ends: str) -> st.SearchStrategy[list[transfers.Transfer]]:
     each = st.builds(
         transfer,
         up=SIZES,
@@ -45,15 +46,15 @@ def some_transfers(*ends):
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[transfers.TransferServer]:
     with transfers.TransferServer() as running:
         yield running
 
 
-def check(app: bed.Cgroup, server, *ends) -> None:
+def check(app: bed.Cgroup, server: transfers.TransferServer, *ends: str) -> None:
     @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(some_transfers(*ends), st.booleans())
-    def hold(plan, six) -> None:
+    def hold(plan: list[transfers.Transfer], six: bool) -> None:
         known = len(server.lines)
         done = transfers.run(app, bed.REMOTE6 if six else bed.REMOTE4, plan)
         assert done == ["ok"] * len(plan)
@@ -64,7 +65,7 @@ def check(app: bed.Cgroup, server, *ends) -> None:
 
 
 @pytest.fixture
-def app(cgroup: bed.MakeCgroup):
+def app(cgroup: bed.MakeCgroup) -> Iterator[bed.Cgroup]:
     with bed.sealed(cgroup("app")) as home:
         yield home
 
@@ -72,14 +73,23 @@ def app(cgroup: bed.MakeCgroup):
 @pytest.mark.parametrize(
     "workers", [{}, {"count": 1, "pipes": 1}, {"count": 1, "pipes": 0}], ids=str
 )
-def test_directly(start: Start, app, server, workers) -> None:
+def test_directly(
+    start: Start, app: bed.Cgroup, server: transfers.TransferServer, workers: dict[str, int]
+) -> None:
     with start(config(workers=workers)) as proxy:
         check(app, server, "fin", "close", "reset", "cut")
         assert "Traceback" not in proxy.output
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_through(start: Start, app, cgroup: bed.MakeCgroup, server, tmp_path: Path, name) -> None:
+def test_through(
+    start: Start,
+    app: bed.Cgroup,
+    cgroup: bed.MakeCgroup,
+    server: transfers.TransferServer,
+    tmp_path: Path,
+    name: str,
+) -> None:
     make, url, ends = SERVERS[name]
     text = config(url.replace("CA", str(tmp_path / "cert.pem")))
     with make(cgroup("upstream"), tmp_path), start(text) as proxy:
@@ -88,7 +98,11 @@ def test_through(start: Start, app, cgroup: bed.MakeCgroup, server, tmp_path: Pa
 
 
 def test_a_half_close_under_tls_loses_nothing_that_comes_meanwhile(
-    start: Start, app, cgroup: bed.MakeCgroup, server, tmp_path: Path
+    start: Start,
+    app: bed.Cgroup,
+    cgroup: bed.MakeCgroup,
+    server: transfers.TransferServer,
+    tmp_path: Path,
 ) -> None:
     plan = [transfer(up=65536, down=65536, piece=100, reader=4096, end="fin")] * 8
     with (

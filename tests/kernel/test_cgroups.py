@@ -14,13 +14,13 @@ ROOT = Path("/sys/fs/cgroup")
 RULES = bed.endings.RULES
 
 
-def wait_settled(timeout=20):
+def wait_settled(timeout: float = 20) -> dict[int, str]:
     wanted = bed.endings.wanted()
     bed.wait_until(lambda: bed.verdicts() == wanted, "the map to be as the tree is", timeout)
     return wanted
 
 
-def watches(daemon):
+def watches(daemon: bed.Daemon) -> int:
     """How many inotify watches it has."""
     return sum(
         info.read_text().count("inotify wd")
@@ -45,7 +45,7 @@ def watches(daemon):
     ids=ascii,
 )
 def test_a_name_may_hold_any_byte(
-    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, name
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, name: bytes
 ) -> None:
     early = cgroup(b"early/" + name[:249] + b"proxy")
     with bed.Daemon(bed.config({"^/[^/]+/.*proxy$": "first"})) as daemon:
@@ -166,7 +166,7 @@ def test_cgroups_that_vanish_while_they_are_looked_at(cgroup: bed.MakeCgroup) ->
         assert not [line for line in daemon.lines if "WARNING" in line or "ERROR" in line]
 
 
-def test_a_level_that_no_app_is_on_any_more_is_given_up(cgroup: bed.MakeCgroup):
+def test_a_level_that_no_app_is_on_any_more_is_given_up(cgroup: bed.MakeCgroup) -> None:
     def looked_up() -> bool:
         return "level 1 " in bed.nft_listing("chain", "inet", "cgtproxy", "cgroups")
 

@@ -10,7 +10,9 @@ import random
 import re
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +36,7 @@ CONFIGURATIONS = [
 class Vandal:
     """Does one thing at a time, each to be survived."""
 
-    def __init__(self, daemon, seed, owned) -> None:
+    def __init__(self, daemon: bed.Daemon, seed: int, owned: bool) -> None:
         self.daemon = daemon
         self.owned = owned
         self.random = random.Random(seed)
@@ -127,18 +129,18 @@ class Vandal:
         switch.write_text("0")
 
 
-def remove(top) -> None:
+def remove(top: bed.Cgroup) -> None:
     for directory, _, _ in os.walk(top, topdown=False):
         Path(directory).rmdir()
 
 
-def levels_looked_at():
+def levels_looked_at() -> set[int]:
     """One that is not used any more is given up a while later."""
     listing = bed.nft_listing("chain", "inet", "cgtproxy", "cgroups")
     return {int(level) for level in re.findall(r"socket cgroupv2 level (\d+)", listing)}
 
 
-def levels_of(wanted):
+def levels_of(wanted: Mapping[int, Any]) -> set[int]:
     return {
         len(path.relative_to(ROOT).parts)
         for path in ROOT.rglob("*/")
@@ -146,7 +148,7 @@ def levels_of(wanted):
     }
 
 
-def state():
+def state() -> Any:
     routing = [
         [bed.ip_rules(family), bed.ip_routes(family, 300), bed.ip_routes(family, 301)]
         for family in (4, 6)
@@ -196,9 +198,9 @@ def test_chaos(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, owned: bool
     assert outcomes(direct) == {"origin"}
 
 
-def outcomes(prober):
+def outcomes(prober: bed.Prober) -> Any:
     return {record.outcome.by for record in prober.records}
 
 
-def settled(prober):
+def settled(prober: bed.Prober) -> Any:
     return {record.outcome.by for record in prober.wait_rounds(2)} == {"tproxy"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import resource
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ ADDRESSES = [f"192.0.2.{n}" for n in range(1, 21)] + [f"2001:db8::{n}" for n in 
 
 
 @pytest.fixture(autouse=True)
-def many_descriptors():
+def many_descriptors() -> Iterator[None]:
     """For the clients, the upstream and the world; this is not about theirs."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
@@ -29,18 +30,20 @@ def many_descriptors():
 
 
 @pytest.fixture
-def world():
+def world() -> Iterator[CrowdServer]:
     with CrowdServer() as server:
         yield server
 
 
 @pytest.fixture
-def app(cgroup: bed.MakeCgroup):
+def app(cgroup: bed.MakeCgroup) -> Iterator[bed.Cgroup]:
     with bed.sealed(cgroup("app")) as home:
         yield home
 
 
-def carrier(upstream, protocol, home: bed.Cgroup, directory):
+def carrier(
+    upstream: str, protocol: str, home: bed.Cgroup, directory: Path
+) -> AbstractContextManager[object]:
     """An upstream that can do it with 20,000 descriptors: sing-box takes six a TCP connection."""
     if upstream == "direct://":
         return nullcontext()
@@ -52,7 +55,13 @@ def carrier(upstream, protocol, home: bed.Cgroup, directory):
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 @pytest.mark.parametrize("upstream", ["direct://", SOCKS5], ids=["direct", "socks5"])
 def test_thousands_at_once(
-    start: Start, cgroup: bed.MakeCgroup, app, world, tmp_path: Path, upstream, protocol: str
+    start: Start,
+    cgroup: bed.MakeCgroup,
+    app: bed.Cgroup,
+    world: CrowdServer,
+    tmp_path: Path,
+    upstream: str,
+    protocol: str,
 ) -> None:
     text = config(upstream, workers={"count": 2, "udp-timeout": 4})
     rounds = 5 if protocol == "udp" else 2  # a flow's fifth datagram goes another way
@@ -84,7 +93,12 @@ def test_thousands_at_once(
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_an_upstream_is_killed_and_comes_back(
-    start: Start, cgroup: bed.MakeCgroup, app, world, tmp_path: Path, protocol: str
+    start: Start,
+    cgroup: bed.MakeCgroup,
+    app: bed.Cgroup,
+    world: CrowdServer,
+    tmp_path: Path,
+    protocol: str,
 ) -> None:
     home = cgroup("upstream")
     text = config(SOCKS5, workers={"count": 2, "udp-timeout": 4}, **{"health-check": 1})

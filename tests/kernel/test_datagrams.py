@@ -20,7 +20,7 @@ ERROR = str(bed.PROGRAMS / "icmp_error.py")
 SOCKS5 = f"socks5://127.0.0.1:{upstreams.PORT}"
 
 
-def run(app: bed.Cgroup, program, *arguments):
+def run(app: bed.Cgroup, program: str, *arguments: str) -> str:
     process = app.spawn([sys.executable, program, *arguments], stdout=subprocess.PIPE)
     output, _ = process.communicate(timeout=60)
     return output.decode().strip()
@@ -29,7 +29,7 @@ def run(app: bed.Cgroup, program, *arguments):
 @pytest.mark.parametrize("upstream", ["direct://", SOCKS5], ids=["direct", "socks5"])
 @pytest.mark.parametrize("host", [bed.REMOTE4, bed.REMOTE6])
 def test_datagrams_of_any_size(
-    start: Start, cgroup: bed.MakeCgroup, tmp_path: Path, upstream, host: str
+    start: Start, cgroup: bed.MakeCgroup, tmp_path: Path, upstream: str, host: str
 ) -> None:
     echo = bed.Program([*bed.OUTSIDE, sys.executable, ECHO, host])
     with upstreams.sing_box(cgroup("upstream"), tmp_path, "socks"), echo, start(config(upstream)):
@@ -39,7 +39,7 @@ def test_datagrams_of_any_size(
 
 
 @pytest.mark.parametrize("upstream", ["direct://", SOCKS5], ids=["direct", "socks5"])
-def test_full_cone(start: Start, cgroup: bed.MakeCgroup, tmp_path: Path, upstream) -> None:
+def test_full_cone(start: Start, cgroup: bed.MakeCgroup, tmp_path: Path, upstream: str) -> None:
     with (
         upstreams.sing_box(cgroup("upstream"), tmp_path, "socks"),
         start(config(upstream)),

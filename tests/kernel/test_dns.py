@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import pytest
 
 import bed
@@ -11,25 +14,27 @@ ALL = {"port": DNS_PORT, "tcp": True, "ip6": "::1"}
 LOOPBACK = {"host4": "127.0.0.53", "host6": "::1"}
 
 
-def hijacking(hijack, rules=bed.configuration.BY_NAME, **keys):
+def hijacking(
+    hijack: Mapping[str, Any], rules: Mapping[str, str] = bed.configuration.BY_NAME, **keys: Any
+) -> str:
     tproxies = {"first": {**bed.configuration.FIRST["first"], "dns-hijack": hijack}}
     return bed.config(rules, tproxies=tproxies, **keys)
 
 
 @pytest.fixture
-def dns():
+def dns() -> Iterator[bed.Responder]:
     with bed.Responder("dns", DNS_PORT) as server:
         yield server
 
 
 @pytest.fixture
-def stub():
+def stub() -> Iterator[bed.Responder]:
     with bed.Responder("stub", 53) as server:
         yield server
 
 
 def test_by_default_it_takes_udp_queries_over_ipv4(
-    dns, tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+    dns: bed.Responder, tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
 ) -> None:
     with bed.Daemon(hijacking({"port": DNS_PORT})):
         app = cgroup("proxy")
@@ -39,7 +44,7 @@ def test_by_default_it_takes_udp_queries_over_ipv4(
 
 
 def test_tcp_and_ipv6_where_told_to(
-    dns, tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+    dns: bed.Responder, tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
 ) -> None:
     app = cgroup("proxy")
     with bed.Daemon(hijacking({"port": DNS_PORT, "tcp": True})) as daemon:
@@ -56,21 +61,23 @@ def test_tcp_and_ipv6_where_told_to(
 
 
 def test_a_stub_resolver_on_loopback_is_hijacked_before_the_bypass(
-    dns, stub, cgroup: bed.MakeCgroup
+    dns: bed.Responder, stub: bed.Responder, cgroup: bed.MakeCgroup
 ) -> None:
     with bed.Daemon(hijacking(ALL)):
         assert bed.paths(cgroup("proxy"), 53, **LOOPBACK) == bed.everywhere("dns")
         assert bed.paths(cgroup("other"), 53, **LOOPBACK) == bed.everywhere("stub")
 
 
-def test_a_stub_resolver_is_left_alone_where_told_to(dns, stub, cgroup: bed.MakeCgroup) -> None:
+def test_a_stub_resolver_is_left_alone_where_told_to(
+    dns: bed.Responder, stub: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     with bed.Daemon(hijacking({**ALL, "loopback": False})):
         assert bed.paths(cgroup("proxy"), 53, **LOOPBACK) == bed.everywhere("stub")
         assert bed.paths(cgroup("proxy/a"), 53) == bed.everywhere("dns")
 
 
 def test_queries_that_are_not_hijacked_keep_to_the_bypass(
-    dns, stub, cgroup: bed.MakeCgroup
+    dns: bed.Responder, stub: bed.Responder, cgroup: bed.MakeCgroup
 ) -> None:
     """The chain of loopback queries comes before the bypass, for UDP and TCP alike."""
     with bed.Daemon(hijacking({"port": DNS_PORT})):
@@ -78,7 +85,9 @@ def test_queries_that_are_not_hijacked_keep_to_the_bypass(
         assert seen == bed.everywhere("stub") | {"udp4": "dns"}
 
 
-def test_a_dropped_app_still_reaches_a_bypassed_resolver(dns, stub, cgroup: bed.MakeCgroup) -> None:
+def test_a_dropped_app_still_reaches_a_bypassed_resolver(
+    dns: bed.Responder, stub: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
     with bed.Daemon(hijacking(ALL)):
         app = cgroup("drop")
         assert bed.paths(app, 53, **LOOPBACK) == bed.everywhere("stub")
@@ -87,7 +96,7 @@ def test_a_dropped_app_still_reaches_a_bypassed_resolver(dns, stub, cgroup: bed.
 
 
 def test_the_server_may_be_on_port_53_itself(
-    tproxy_server: bed.Responder, stub, cgroup: bed.MakeCgroup
+    tproxy_server: bed.Responder, stub: bed.Responder, cgroup: bed.MakeCgroup
 ) -> None:
     """An app that asks it by itself needs no NAT, and gets none."""
     with bed.Daemon(hijacking({"tcp": True, "ip6": "::1"})):
@@ -101,7 +110,7 @@ def test_the_server_may_be_on_port_53_itself(
 
 
 def test_a_server_elsewhere_gets_the_queries_as_our_own_traffic(
-    tproxy_server: bed.Responder, stub, cgroup: bed.MakeCgroup
+    tproxy_server: bed.Responder, stub: bed.Responder, cgroup: bed.MakeCgroup
 ) -> None:
     hijack = {"ip": "203.0.113.5", "ip6": "2001:db8:5::5", "port": 443, "tcp": True}
     with bed.Daemon(hijacking(hijack)):
@@ -117,7 +126,7 @@ def test_a_server_elsewhere_gets_the_queries_as_our_own_traffic(
 @pytest.mark.parametrize("name", ["udp4", "tcp4", "udp6", "tcp6"])
 @pytest.mark.parametrize("loopback", [False, True])
 def test_several_queries_from_one_socket_all_get_there(
-    dns, stub, cgroup: bed.MakeCgroup, name: str, loopback: bool
+    dns: bed.Responder, stub: bed.Responder, cgroup: bed.MakeCgroup, name: str, loopback: bool
 ) -> None:
     """As resolvers ask for A and AAAA: only the first packet of a connection passes NAT."""
     (flow,) = (f for f in bed.flows(53, **(LOOPBACK if loopback else {})) if f.name == name)
@@ -127,7 +136,7 @@ def test_several_queries_from_one_socket_all_get_there(
 
 
 def test_each_tproxy_has_its_own_server(
-    dns, tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+    dns: bed.Responder, tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
 ) -> None:
     second = {"port": 10003, "mark": 3001, "dns-hijack": {"port": 5301, "tcp": True}}
     first = {**bed.configuration.FIRST["first"], "dns-hijack": {"port": DNS_PORT}}
@@ -148,7 +157,7 @@ def test_each_tproxy_has_its_own_server(
 
 
 def test_no_udp_and_no_ipv6_come_before_the_hijack(
-    dns, tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+    dns: bed.Responder, tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
 ) -> None:
     first = {**bed.configuration.FIRST["first"], "dns-hijack": ALL}
     for key, direct in (("no-udp", {"udp4", "udp6"}), ("no-ipv6", {"tcp6", "udp6"})):
@@ -159,7 +168,7 @@ def test_no_udp_and_no_ipv6_come_before_the_hijack(
 
 
 def test_resolvers_that_other_people_nat_to_keep_ours_first(
-    dns, stub, cgroup: bed.MakeCgroup
+    dns: bed.Responder, stub: bed.Responder, cgroup: bed.MakeCgroup
 ) -> None:
     """Docker and its like have destination NAT of their own for port 53."""
     bed.nft("""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -19,7 +20,7 @@ GREEDY, MODEST = ("127.0.0.2", 0), ("127.0.0.3", 0)
 SERVFAIL, RCODE = 2, 0xF
 
 
-def datagrams(address):
+def datagrams(address: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.settimeout(bed.waiting.TIMEOUT)
     sock.bind(address)
@@ -27,7 +28,7 @@ def datagrams(address):
 
 
 @pytest.fixture
-def silent():
+def silent() -> Iterator[str]:
     """An upstream that answers nothing by itself."""
     with datagrams(UPSTREAM) as sock:
         yield sock

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,7 @@ OFF = "net.ipv6.conf.all.disable_ipv6={}"
 
 
 @pytest.fixture
-def lonely():
+def lonely() -> Iterator[None]:
     """A network namespace that nobody else is in, to switch things off there."""
     bed.run("ip", "netns", "add", NAMESPACE)
     bed.run("ip", "-n", NAMESPACE, "link", "set", "lo", "up")
@@ -24,7 +26,7 @@ def lonely():
     bed.run("ip", "netns", "delete", NAMESPACE)
 
 
-def ours(family):
+def ours(family: int) -> list[Any]:
     rules = bed.run(*INSIDE, "ip", family, "rule", "show", "priority", "1000")
     listing = subprocess.run(
         [*INSIDE, "ip", family, "route", "show", "table", "300"], capture_output=True, text=True
@@ -32,13 +34,13 @@ def ours(family):
     return rules.strip(), listing.stdout.strip()
 
 
-def wakeups(pid):
+def wakeups(pid: int) -> int:
     """How often the process has run since it started."""
     status = Path(f"/proc/{pid}/status").read_text()
     return sum(int(line.split()[1]) for line in status.splitlines() if "ctxt_switches" in line)
 
 
-def test_ipv6_off_and_on(lonely) -> None:
+def test_ipv6_off_and_on(lonely: None) -> None:
     with bed.Daemon(bed.config(), wrapper=INSIDE) as daemon:
         before = ours("-4"), ours("-6")
         for _ in range(2):
@@ -50,7 +52,7 @@ def test_ipv6_off_and_on(lonely) -> None:
         assert "ERROR" not in daemon.output
 
 
-def test_started_with_ipv6_off(lonely) -> None:
+def test_started_with_ipv6_off(lonely: None) -> None:
     bed.run(*INSIDE, "sysctl", "-q", OFF.format(1))
     with bed.Daemon(bed.config(), wrapper=INSIDE):
         assert ours("-4")[1].startswith("local default dev lo")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ ERROR = str(bed.PROGRAMS / "udp_refused.py")
 BYPASS = ["127.0.0.0/8", "::1", "198.16.0.0/12", "fc00::/7"]
 
 
-def configuration(**keys):
+def configuration(**keys: Any) -> str:
     first = {**bed.configuration.FIRST["first"], **keys}
     return bed.config(tproxies={"names": NAMES, "first": first}, bypass=BYPASS)
 
@@ -31,7 +32,7 @@ def configuration(**keys):
     ],
 )
 def test_they_are_neither_bypassed_nor_sent_direct(
-    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, keys, denied
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, keys: dict[str, bool], denied: set[str]
 ) -> None:
     with bed.Daemon(configuration(**keys)):
         app = cgroup("proxy")
@@ -45,7 +46,7 @@ def test_they_are_neither_bypassed_nor_sent_direct(
     ("host", "family"), [("198.18.0.9", socket.AF_INET), ("fc00::9", socket.AF_INET6)]
 )
 def test_an_app_learns_at_once_that_quic_is_not_to_be(
-    cgroup: bed.MakeCgroup, host: str, family
+    cgroup: bed.MakeCgroup, host: str, family: int
 ) -> None:
     with bed.Daemon(configuration(**{"no-udp": True})):
         command = [sys.executable, ERROR, host, str(int(family))]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Self, TypeAlias
 
 import dns.flags
 import dns.message
@@ -21,28 +23,32 @@ MARK = 0x2C9
 HOST, PORT = "127.0.0.1", 5311
 
 
+# From a query, and whether it came by TCP, to the messages that answer it; None: hang up.
+Behave: TypeAlias = Callable[[dns.message.Message, bool], Sequence[bytes | None]]
+
+
 class Server(asyncio.DatagramProtocol):
     """`behave(query, tcp)` tells the messages that answer a query; None ends the connection."""
 
-    def __init__(self, behave, port=PORT) -> None:
+    def __init__(self, behave: Behave, port: int = PORT) -> None:
         self.behave = behave
         self.port = port
         self.queries = []
         self.connections = 0
 
-    def connection_made(self, transport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
 
-    def datagram_received(self, data, peer) -> None:
+    def datagram_received(self, data: bytes, peer: Any) -> None:
         for answer in self._answers(data, tcp=False):
             self.transport.sendto(answer, peer)
 
-    def _answers(self, data, tcp):
+    def _answers(self, data: bytes, tcp: bool) -> AsyncIterator[bytes]:
         query = dns.message.from_wire(data)
         self.queries.append(query)
         return self.behave(query, tcp)
 
-    async def _converse(self, reader, writer):
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
@@ -54,18 +60,20 @@ class Server(asyncio.DatagramProtocol):
                     writer.write(len(answer).to_bytes(2, "big") + answer)
         writer.close()
 
-    async def __aenter__(self):
+    async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         await loop.create_datagram_endpoint(lambda: self, local_addr=(HOST, self.port))
         self._tcp = await asyncio.start_server(self._converse, HOST, self.port)
         return self
 
-    async def __aexit__(self, *_):
+    async def __aexit__(self, *_: object) -> None:
         self.transport.close()
         self._tcp.close()
 
 
-def reply(query, *addresses, rcode=dns.rcode.NOERROR, flags=0):
+def reply(
+    query: dns.message.Message, *addresses: str, rcode: int = dns.rcode.NOERROR, flags: int = 0
+) -> bytes:
     answer = dns.message.make_response(query)
     answer.set_rcode(rcode)
     answer.flags |= flags
@@ -74,7 +82,7 @@ def reply(query, *addresses, rcode=dns.rcode.NOERROR, flags=0):
     return answer.to_wire()
 
 
-def asking(*upstreams):
+def asking(*upstreams: str) -> Any:
     """A forwarder, and what makes the queries that it is to forward."""
     settings = Dns((), tuple(DnsUpstream(scheme, HOST, port) for scheme, port in upstreams))
     throttle = Throttle()
@@ -82,7 +90,9 @@ def asking(*upstreams):
     forwarder = Forwarder(settings, system.direct, system, MARK, throttle)
     answers = Answers(settings, None, ipv6=True)
 
-    async def ask(name="www.example", *, client="192.0.2.7", udp=True, **options):
+    async def ask(
+        name: str = "www.example", *, client: str = "192.0.2.7", udp: bool = True, **options: Any
+    ) -> Any:
         query = dns.message.make_query(name, "A", **options)
         forward = answers.answer(query.to_wire())
         assert isinstance(forward, Forward)
@@ -94,11 +104,11 @@ def asking(*upstreams):
     return ask
 
 
-def found(*addresses):
+def found(*addresses: str) -> Any:
     return dns.rcode.NOERROR, list(addresses)
 
 
-def good(query, tcp):
+def good(query: dns.message.Message, tcp: bool) -> Any:
     return [reply(query, "192.0.2.1")]
 
 
@@ -108,7 +118,7 @@ GOOD = found("192.0.2.1")
 def test_what_many_ask_is_asked_once_and_again_if_it_was_lost() -> None:
     """So a stub resolver on this computer whose own questions come to us waits for itself."""
 
-    async def main():
+    async def main() -> None:
         server = Server(lambda query, tcp: good(query, tcp) if server.queries[1:] else [])
         async with server:
             ask = asking(("udp", PORT))
@@ -120,7 +130,7 @@ def test_what_many_ask_is_asked_once_and_again_if_it_was_lost() -> None:
 
 
 def test_other_kinds_of_clients_get_answers_of_their_own() -> None:
-    async def main():
+    async def main() -> None:
         async with Server(good) as server:
             ask = asking(("udp", PORT))
             await asyncio.gather(ask(), ask(use_edns=0), ask(want_dnssec=True), ask("b.example"))
@@ -130,14 +140,14 @@ def test_other_kinds_of_clients_get_answers_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["udp", "tcp"])
-def test_others_answers_are_not_taken(scheme: str):
-    def behave(query, tcp):
+def test_others_answers_are_not_taken(scheme: str) -> None:
+    def behave(query: dns.message.Message, tcp: bool) -> Any:
         lie = dns.message.make_query("other.example", "A", id=query.id)
         guess = dns.message.make_query(query.question[0].name, "A", id=query.id ^ 1)
         bad = [b"", b"x" * 20, reply(lie, "192.0.2.9"), reply(guess, "192.0.2.9")]
         return [*bad, *good(query, tcp)]
 
-    async def main():
+    async def main() -> None:
         async with Server(behave):
             assert await asking((scheme, PORT))() == GOOD
 
@@ -145,7 +155,7 @@ def test_others_answers_are_not_taken(scheme: str):
 
 
 def test_what_a_datagram_has_no_room_for_is_asked_by_tcp() -> None:
-    async def main():
+    async def main() -> None:
         async with Server(
             lambda query, tcp: good(query, tcp) if tcp else [reply(query, flags=dns.flags.TC)]
         ):
@@ -154,14 +164,14 @@ def test_what_a_datagram_has_no_room_for_is_asked_by_tcp() -> None:
     asyncio.run(main())
 
 
-def test_many_questions_go_by_one_connection():
+def test_many_questions_go_by_one_connection() -> None:
     held = []
 
-    def behave(query, tcp):
+    def behave(query: dns.message.Message, tcp: bool) -> Any:
         held[:0] = good(query, tcp)
         return held if len(held) == 50 else []
 
-    async def main():
+    async def main() -> None:
         async with Server(behave) as server:
             ask = asking(("tcp", PORT))
             names = [f"www{number}.example" for number in range(50)]
@@ -171,15 +181,15 @@ def test_many_questions_go_by_one_connection():
     asyncio.run(main())
 
 
-def test_a_connection_that_the_server_closes_is_opened_again():
-    def behave(query, tcp):
+def test_a_connection_that_the_server_closes_is_opened_again() -> None:
+    def behave(query: dns.message.Message, tcp: bool) -> Any:
         return (
             None
             if tcp and query.question[0].name.to_text() == "last.example."
             else good(query, tcp)
         )
 
-    async def main():
+    async def main() -> None:
         async with Server(behave) as server:
             ask = asking(("tcp", PORT))
             for number in range(5):
@@ -192,11 +202,11 @@ def test_a_connection_that_the_server_closes_is_opened_again():
 
 
 @pytest.mark.parametrize("rcode", [dns.rcode.SERVFAIL, dns.rcode.REFUSED, dns.rcode.NOTIMP])
-def test_a_server_that_cannot_tell_is_no_reason_to_fail(rcode):
-    def behave(query, tcp):
+def test_a_server_that_cannot_tell_is_no_reason_to_fail(rcode: int) -> None:
+    def behave(query: dns.message.Message, tcp: bool) -> Any:
         return [reply(query, rcode=rcode)]
 
-    async def main():
+    async def main() -> None:
         async with Server(behave) as first, Server(good, PORT + 1) as second:
             ask = asking(("udp", PORT), ("udp", PORT + 1))
             for _ in range(2):
@@ -209,7 +219,7 @@ def test_a_server_that_cannot_tell_is_no_reason_to_fail(rcode):
 
 
 def test_who_has_failed_is_asked_after_the_others() -> None:
-    async def main():
+    async def main() -> None:
         async with Server(lambda query, tcp: None) as first, Server(good, PORT + 1):
             ask = asking(("tcp", PORT), ("udp", PORT + 1))
             assert [await ask() for _ in range(3)] == [GOOD] * 3
@@ -219,7 +229,7 @@ def test_who_has_failed_is_asked_after_the_others() -> None:
 
 
 def test_too_many_questions_are_refused_at_once_also_of_those_who_do_not_wait() -> None:
-    async def main():
+    async def main() -> None:
         async with Server(lambda query, tcp: []):
             ask = asking(("tcp", PORT))
             tasks = [asyncio.create_task(ask(f"www{n}.example")) for n in range(MOST // 2 + 1)]
@@ -235,7 +245,7 @@ def test_too_many_questions_are_refused_at_once_also_of_those_who_do_not_wait() 
 
 
 def test_answers_make_room_for_questions() -> None:
-    async def main():
+    async def main() -> None:
         async with Server(good):
             ask = asking(("udp", PORT))
             for batch in range(3):

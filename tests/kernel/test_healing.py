@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ ROUTE = "route local default dev lo table 300"
 
 
 @pytest.fixture
-def proxied(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup):
+def proxied(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup) -> Iterator[Any]:
     """A proxied app that talks all the time, none of whose packets may go direct."""
     with bed.Daemon(bed.config()) as daemon:
         with bed.Prober(cgroup("proxy"), *bed.flows()) as prober:
@@ -31,18 +33,18 @@ def proxied(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup):
         assert "Traceback" not in daemon.output
 
 
-def mended(daemon):
+def mended(daemon: bed.Daemon) -> list[str]:
     return [line.partition("mended: ")[2] for line in daemon.lines if "mended: " in line]
 
 
-def wait_mended(daemon, what, *, since=0) -> None:
+def wait_mended(daemon: bed.Daemon, what: str, *, since: int = 0) -> None:
     begin = time.monotonic()
     line = daemon.wait_line(f"WARNING mended: .*{what}", since=since)
     print(f"\n{1000 * (time.monotonic() - begin):.1f} ms until: {line}")
 
 
 @contextmanager
-def stopped(program):
+def stopped(program: bed.Program) -> Iterator[None]:
     program.process.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -50,7 +52,7 @@ def stopped(program):
         program.process.send_signal(signal.SIGCONT)
 
 
-def policy_routing():
+def policy_routing() -> Any:
     return [(bed.ip_rules(family), bed.ip_routes(family, 300)) for family in (4, 6)]
 
 
@@ -72,7 +74,7 @@ def policy_routing():
     ],
     ids=["rule", "altered-rule", "flushed-table", "route", "both"],
 )
-def test_policy_routing(proxied, family: str, vandalism, what: str) -> None:
+def test_policy_routing(proxied: Any, family: str, vandalism: list[str], what: str) -> None:
     before = policy_routing()
     with stopped(proxied):
         bed.run("ip", f"-{family}", "-batch", "-", stdin="\n".join(vandalism))
@@ -81,7 +83,7 @@ def test_policy_routing(proxied, family: str, vandalism, what: str) -> None:
     assert mended(proxied) == [what.format(family)]
 
 
-def test_a_burst_of_faults_is_one_repair(proxied) -> None:
+def test_a_burst_of_faults_is_one_repair(proxied: Any) -> None:
     before = policy_routing()
     with stopped(proxied):
         for family in ("-4", "-6"):
@@ -92,7 +94,7 @@ def test_a_burst_of_faults_is_one_repair(proxied) -> None:
     assert [line.count("missing") for line in mended(proxied)] == [4]
 
 
-def test_rules_and_routes_of_others_are_nobodys_fault(proxied) -> None:
+def test_rules_and_routes_of_others_are_nobodys_fault(proxied: Any) -> None:
     bed.run("ip", "rule", "add", "fwmark", "9", "lookup", "77", "priority", "900")
     bed.run("ip", "route", "add", "local", "default", "dev", "lo", "table", "77")
     bed.run("ip", "rule", "del", "priority", "900")
@@ -102,7 +104,7 @@ def test_rules_and_routes_of_others_are_nobodys_fault(proxied) -> None:
     assert mended(proxied) == [f"missing IPv4 rule 1000: {RULE}"]
 
 
-def test_somebody_elses_route_in_place_of_ours_is_told_until_it_is_gone(proxied) -> None:
+def test_somebody_elses_route_in_place_of_ours_is_told_until_it_is_gone(proxied: Any) -> None:
     bed.run("ip", "route", "replace", "unreachable", "default", "table", "300")
     proxied.wait_line("ERROR .*IPv4 route local default dev lo table 300: somebody else has")
     proxied.wait_notified("STATUS=degraded: cannot add the IPv4 route.*")
@@ -111,7 +113,7 @@ def test_somebody_elses_route_in_place_of_ours_is_told_until_it_is_gone(proxied)
     proxied.wait_notified(r"STATUS=\d+ cgroups.*", since=len(proxied.notified))
 
 
-def test_lo_down_and_up(proxied, cgroup: bed.MakeCgroup) -> None:
+def test_lo_down_and_up(proxied: Any, cgroup: bed.MakeCgroup) -> None:
     bed.run("ip", "link", "set", "lo", "down")
     try:
         bed.wait_until(lambda: not bed.ip_routes(4, 300), "the kernel to remove the route")
@@ -123,7 +125,7 @@ def test_lo_down_and_up(proxied, cgroup: bed.MakeCgroup) -> None:
     assert "ERROR" not in proxied.output
 
 
-def test_ipv6_off_and_on_for_lo(proxied, cgroup: bed.MakeCgroup) -> None:
+def test_ipv6_off_and_on_for_lo(proxied: Any, cgroup: bed.MakeCgroup) -> None:
     off = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
     off.write_text("1")
     try:
@@ -137,7 +139,7 @@ def test_ipv6_off_and_on_for_lo(proxied, cgroup: bed.MakeCgroup) -> None:
     assert bed.paths(late) == bed.everywhere("tproxy")
 
 
-def test_lost_notifications_of_routing(proxied) -> None:
+def test_lost_notifications_of_routing(proxied: Any) -> None:
     """While the daemon sleeps its socket overflows; the one change that matters comes last."""
     flood = "rule add fwmark 1 lookup 77 priority 900\nrule del priority 900\n" * 2000
     with stopped(proxied):
@@ -148,7 +150,7 @@ def test_lost_notifications_of_routing(proxied) -> None:
     assert mended(proxied) == [f"missing IPv4 rule 1000: {RULE}"]
 
 
-def _lost_notifications(pid):
+def _lost_notifications(pid: int) -> int:
     """What its rtnetlink sockets had no room for: column 9 of /proc/net/netlink."""
     inodes = {
         link.readlink().name.strip("socket:[]")
@@ -180,7 +182,7 @@ def test_lost_events_of_cgroups(tproxy_server: bed.Responder, cgroup: bed.MakeCg
 
 
 @contextmanager
-def short_queue(events):
+def short_queue(events: int) -> Iterator[None]:
     """For the inotify instances that are made meanwhile; the limit is the whole host's."""
     limit = Path("/proc/sys/fs/inotify/max_queued_events")
     usual = limit.read_text()

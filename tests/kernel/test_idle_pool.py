@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import signal
 import sys
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -12,12 +14,14 @@ import bed
 from bed.built_in import Start, config
 from bed.upstreams import PORT, Upstream
 
+MakeUpstream: TypeAlias = Callable[..., Upstream]
+Visit: TypeAlias = Callable[..., str]
 TELLING_SOCKS = str(bed.PROGRAMS / "telling_socks.py")
 
 
 @pytest.fixture
-def upstream(cgroup: bed.MakeCgroup):
-    def make(*options, serve="connect"):
+def upstream(cgroup: bed.MakeCgroup) -> MakeUpstream:
+    def make(*options: str, serve: str = "connect") -> Upstream:
         argv = [sys.executable, TELLING_SOCKS, str(PORT), serve, *options]
         return Upstream(argv, cgroup("upstream"))
 
@@ -25,28 +29,28 @@ def upstream(cgroup: bed.MakeCgroup):
 
 
 @pytest.fixture
-def text():
+def text() -> str:
     keys = {"health-check": 0, "workers": {"count": 1}}
     return config(f"socks5://127.0.0.1:{PORT}", **keys)
 
 
 @pytest.fixture
-def visit(cgroup: bed.MakeCgroup):
+def visit(cgroup: bed.MakeCgroup) -> Visit:
     """Connects to the origin, or asks it by UDP; says by whom that was answered."""
     app = cgroup("app")
 
-    def visited(protocol="tcp"):
+    def visited(protocol: str = "tcp") -> str:
         flow = bed.Flow(protocol, bed.REMOTE4, 443)
         return bed.probe(app, flow, timeout=8)[flow].by
 
     return visited
 
 
-def ports(server, what):
+def ports(server: Upstream, what: str) -> list[int]:
     return [line.split()[1] for line in server.lines if line.startswith(what)]
 
 
-def wait_ports(server, what, number, timeout=10):
+def wait_ports(server: Upstream, what: str, number: int, timeout: float = 10) -> list[int]:
     return server.wait_news(
         lambda: found if len(found := ports(server, what)) >= number else None,
         f"{number} times {what!r}",
@@ -54,7 +58,9 @@ def wait_ports(server, what, number, timeout=10):
     )
 
 
-def test_the_next_connection_finds_one(start: Start, upstream, visit, text) -> None:
+def test_the_next_connection_finds_one(
+    start: Start, upstream: MakeUpstream, visit: Visit, text: str
+) -> None:
     with upstream() as server, start(text):
         assert visit() == "origin"
         first, *spares = wait_ports(server, "greeted", 3)
@@ -67,7 +73,9 @@ def test_the_next_connection_finds_one(start: Start, upstream, visit, text) -> N
         assert set(wait_ports(server, "ended", 2, 20)) == {*spares, last}
 
 
-def test_those_that_the_server_has_ended_are_not_taken(start: Start, upstream, visit, text) -> None:
+def test_those_that_the_server_has_ended_are_not_taken(
+    start: Start, upstream: MakeUpstream, visit: Visit, text: str
+) -> None:
     with upstream() as server, start(text):
         assert visit() == "origin"
         first = wait_ports(server, "greeted", 3)[0]
@@ -79,7 +87,7 @@ def test_those_that_the_server_has_ended_are_not_taken(start: Start, upstream, v
 
 @pytest.mark.parametrize("how", ["end", "reset"])
 def test_one_that_ends_when_it_is_asked_harms_nobody(
-    start: Start, upstream, visit, text, how: str
+    start: Start, upstream: MakeUpstream, visit: Visit, text: str, how: str
 ) -> None:
     with upstream(how) as server, start(text) as daemon:
         assert visit() == "origin"
@@ -91,7 +99,9 @@ def test_one_that_ends_when_it_is_asked_harms_nobody(
         assert "failed" not in daemon.output
 
 
-def test_one_that_leads_nowhere_any_more_is_given_up(start: Start, upstream, visit, text) -> None:
+def test_one_that_leads_nowhere_any_more_is_given_up(
+    start: Start, upstream: MakeUpstream, visit: Visit, text: str
+) -> None:
     """As after a change of the network, or when a router has forgotten it."""
     with upstream() as server, start(text) as daemon:
         assert visit() == "origin"
@@ -112,7 +122,9 @@ def test_one_that_leads_nowhere_any_more_is_given_up(start: Start, upstream, vis
         bed.nft("delete table inet forgetful")
 
 
-def test_an_upstream_that_has_gone_is_missed_at_once(start: Start, upstream, visit, text) -> None:
+def test_an_upstream_that_has_gone_is_missed_at_once(
+    start: Start, upstream: MakeUpstream, visit: Visit, text: str
+) -> None:
     with upstream() as server, start(text) as daemon:
         assert visit() == "origin"
         wait_ports(server, "greeted", 3)
@@ -121,13 +133,15 @@ def test_an_upstream_that_has_gone_is_missed_at_once(start: Start, upstream, vis
         daemon.wait_line("failed: Connection refused")
 
 
-def wait_associations(server):
+def wait_associations(server: Upstream) -> Any:
     """The two that are ready. A server's threads may tell of an association late."""
     asked = wait_ports(server, "asked", 1)
     return set(wait_ports(server, "greeted", 3)) - set(asked)
 
 
-def test_the_next_client_of_udp_finds_an_association(start: Start, upstream, visit, text) -> None:
+def test_the_next_client_of_udp_finds_an_association(
+    start: Start, upstream: MakeUpstream, visit: Visit, text: str
+) -> None:
     with upstream(serve="associate") as server, start(text):
         assert visit("udp") == "origin"
         spares = wait_associations(server)
@@ -139,7 +153,7 @@ def test_the_next_client_of_udp_finds_an_association(start: Start, upstream, vis
 
 
 def test_associations_that_the_server_has_ended_are_not_taken(
-    start: Start, upstream, visit, text
+    start: Start, upstream: MakeUpstream, visit: Visit, text: str
 ) -> None:
     with upstream(serve="associate") as server, start(text):
         assert visit("udp") == "origin"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable, Iterator
 from select import select
+from typing import Any
 
 import pytest
 
@@ -57,7 +59,7 @@ class World:
             selector, dialer, direct, self.destinations, self.relays, self.throttle
         )
 
-    def run_until(self, condition) -> None:
+    def run_until(self, condition: Callable[[], bool]) -> None:
         """Fails by the time-out of the whole test if that never happens."""
 
         def check() -> None:
@@ -77,24 +79,24 @@ class World:
         self.run_until(lambda: gone)
 
     @property
-    def in_use(self):
+    def in_use(self) -> Any:
         return self.table.in_use(SLOT)
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch):
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(fake_names, "PERIOD", 0.02)
     return World()
 
 
-def tcp_pair():
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         near = socket.create_connection(listener.getsockname())
         fd, _ = listener._accept()
         return near, socket.SocketType(fileno=fd)
 
 
-def test_a_connection(world) -> None:
+def test_a_connection(world: World) -> None:
     with socket.create_server((bed.HOST4, 0)) as server:
         near, client = tcp_pair()
         world.connector.open(client, socket.AF_INET, (HOST, server.getsockname()[1]))
@@ -111,7 +113,7 @@ def test_a_connection(world) -> None:
         assert not world.in_use
 
 
-def test_a_connection_that_is_refused(world) -> None:
+def test_a_connection_that_is_refused(world: World) -> None:
     with socket.create_server((bed.HOST4, 0)) as server:
         port = server.getsockname()[1]
     near, client = tcp_pair()
@@ -124,7 +126,7 @@ def test_a_connection_that_is_refused(world) -> None:
     near.close()
 
 
-def test_a_session(world) -> None:
+def test_a_session(world: World) -> None:
     gate = Gate(1, world.throttle)
     session = DirectSession(
         world.sessions,

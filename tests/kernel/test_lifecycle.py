@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ import bed
 SQUAT = str(bed.PROGRAMS / "squatter.py")
 
 
-def strangers_state():
+def strangers_state() -> Any:
     """What others have in the kernel; none of it may be touched."""
     bed.nft("""
         table inet theirs {
@@ -30,7 +31,7 @@ def strangers_state():
     return everything
 
 
-def everything():
+def everything() -> Any:
     tables = bed.nft_listing()
     return [
         tables,
@@ -40,7 +41,7 @@ def everything():
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_it_leaves_nothing_of_its_own_and_all_of_others(
-    how, cgroup: bed.MakeCgroup
+    how: signal.Signals, cgroup: bed.MakeCgroup
 ) -> None:
     cgroup("proxy"), cgroup("drop")
     look = strangers_state()

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -23,19 +24,19 @@ ADDRESS = f"127.0.0.1:{upstreams.PORT}"
 
 
 @pytest.fixture
-def world():
+def world() -> Iterator[CrowdServer]:
     with CrowdServer() as server:
         yield server
 
 
-def limit(server, what) -> None:
+def limit(server: bed.Daemon, what: str) -> None:
     """What setrlimit(2) would do in the server's first process, which is nobody's."""
     user = [f"--{which}={NOBODY}" for which in ("reuid", "regid")]
     bed.run("setpriv", *user, "--clear-groups", "prlimit", f"--pid={server.pid}", what)
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_memory(start: Start, cgroup: bed.MakeCgroup, world, protocol: str) -> None:
+def test_memory(start: Start, cgroup: bed.MakeCgroup, world: CrowdServer, protocol: str) -> None:
     """A worker that gets no more of it takes its flows with it, and makes room for the next."""
     with start(config(workers={"count": 1})) as server:
         app = cgroup("app")
@@ -85,7 +86,7 @@ def test_no_more_memory_for_pipes(start: Start, cgroup: bed.MakeCgroup) -> None:
         server.wait_line("no more than 0 pipes for bulk transfers: this user's pipes take all")
 
 
-def served(app: bed.Cgroup):
+def served(app: bed.Cgroup) -> bool:
     return {outcome.by for outcome in bed.probe(app, *bed.flows()).values()} == {"origin"}
 
 
@@ -102,7 +103,7 @@ def served(app: bed.Cgroup):
 def test_descriptors(
     start: Start,
     cgroup: bed.MakeCgroup,
-    world,
+    world: CrowdServer,
     tmp_path: Path,
     scheme: str,
     protocol: str,

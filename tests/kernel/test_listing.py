@@ -36,7 +36,7 @@ CGROUPS = ["proxy", "drop/1", "drop/2/x/3", "direct/4/5", "proxy/6", "proxy/a b'
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_nft_makes_the_same_of_it(cgroup: bed.MakeCgroup, name) -> None:
+def test_nft_makes_the_same_of_it(cgroup: bed.MakeCgroup, name: str) -> None:
     for path in CGROUPS:
         cgroup(path)
     with bed.Daemon(CONFIGURATIONS[name]) as daemon:

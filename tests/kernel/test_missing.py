@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_without_cgroup_v2() -> None:
 
 
 @pytest.mark.parametrize("command", [(), ("check", "permission")])
-def test_without_nftables(command) -> None:
+def test_without_nftables(command: tuple[str, ...]) -> None:
     daemon = bed.Daemon(bed.config())
     wrapper = (sys.executable, str(PROGRAMS / "without_nfnetlink.py"))
     ended = bed.cgtproxy(*command, "-c", str(daemon.config), wrapper=wrapper)
@@ -51,7 +52,7 @@ def test_without_a_module_of_nftables(
 ) -> None:
     """All is real but the refusal: this kernel has them all."""
 
-    def refuse(messages, names) -> None:
+    def refuse(messages: Any, names: Any) -> None:
         seq = next(number for number, name in enumerate(names) if statement in name)
         raise NetlinkError(errno.ENOENT, seq, "", names[seq])
 

@@ -19,7 +19,7 @@ REFUSED = {"tcp": "ConnectionResetError", "udp": "ConnectionRefusedError"}
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
 @pytest.mark.parametrize("version", REAL)
 def test_directly(
-    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, kind: str, version
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, kind: str, version: int
 ) -> None:
     with start_fake_ip() as daemon:
         check(ask(cgroup("app"), kind, version, NAME, rounds=12), 12, REAL[version])
@@ -29,7 +29,7 @@ def test_directly(
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
 @pytest.mark.parametrize("version", REAL)
 def test_a_name_with_the_other_family_only(
-    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, kind: str, version
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, kind: str, version: int
 ) -> None:
     other = REAL[10 - version]
     names.tell("other.example", other)
@@ -50,7 +50,7 @@ def test_the_next_address_where_one_does_not_answer(
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_tcp_through(
-    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, tmp_path: Path, name
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, tmp_path: Path, name: str
 ) -> None:
     """The app's own query is answered here, so who asks the name server is the upstream."""
     make, url = SERVERS[name]
@@ -76,7 +76,7 @@ def test_udp_through(
     cgroup: bed.MakeCgroup,
     tmp_path: Path,
     name: str,
-    version,
+    version: int,
 ) -> None:
     names.tell("real4.example", bed.REMOTE4)  # dante carries no IPv6 datagrams here
     make, url = SERVERS[name]
@@ -113,7 +113,7 @@ def test_a_name_is_no_reason_for_another_port(
 
 @pytest.mark.parametrize("version", REAL)
 def test_icmp_errors_are_about_the_fake_ip_address(
-    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, version
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, version: int
 ) -> None:
     with start_fake_ip():
         (answer,) = ask(cgroup("app"), "udp", version, NAME, port=9)
@@ -131,14 +131,14 @@ def test_an_address_without_a_name_is_refused(start_fake_ip: Start, cgroup: bed.
 
 def test_the_old_workers_end_where_datagrams_were_refused(
     start_fake_ip: Start, cgroup: bed.MakeCgroup
-):
+) -> None:
     with start_fake_ip(workers={"count": 1, "udp-timeout": 1}) as daemon:
         (server,) = bed.run("pgrep", "-P", str(daemon.pid)).split()
         before = set(bed.run("pgrep", "-P", server).split())
         ask(cgroup("app"), "udp", 4, "198.19.200.1")
         daemon.reload(daemon.config.read_text())
 
-        def ended():
+        def ended() -> bool:
             return not before & set(bed.run("pgrep", "-P", server).split())
 
         bed.wait_until(ended, "the end of the old processes")
@@ -171,7 +171,7 @@ def test_a_catch_all_rule(start_fake_ip: Start, names: Nameserver, cgroup: bed.M
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_name_does_not_lead_to_this_computers_own_services(
-    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, kind
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, kind: str
 ) -> None:
     names.tell("rebound.example", "127.0.0.1", "::1")
     with bed.Responder("local", PORT, cgroup=cgroup("local")), start_fake_ip() as daemon:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,19 +20,19 @@ SOCKS5 = f"socks5://127.0.0.1:{upstreams.PORT}"
 
 
 @pytest.fixture(scope="module")
-def site(origin: bed.Origin, tmp_path_factory: pytest.TempPathFactory):
+def site(origin: bed.Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[web.WebServer]:
     with web.WebServer(tmp_path_factory.mktemp("web"), NAME) as server:
         yield server
 
 
 @pytest.fixture
-def app(cgroup: bed.MakeCgroup):
+def app(cgroup: bed.MakeCgroup) -> Iterator[bed.Cgroup]:
     with bed.sealed(cgroup("app")) as home:
         yield home
 
 
 @contextmanager
-def started(directory, upstream="direct://"):
+def started(directory: Path, upstream: str = "direct://") -> Iterator[bed.Daemon]:
     environment = {"STATE_DIRECTORY": str(directory)}
     with bed.Daemon(config(upstream, dns={}), env=environment) as daemon:
         daemon.wait_line("workers serve")
@@ -39,7 +40,7 @@ def started(directory, upstream="direct://"):
 
 
 @pytest.mark.parametrize("protocol", ["+notcp", "+tcp"])
-def test_dig(app, tmp_path: Path, protocol: str) -> None:
+def test_dig(app: bed.Cgroup, tmp_path: Path, protocol: str) -> None:
     with started(tmp_path):
         (fake_ip,) = dig(app, protocol, "+noedns", NAME).found
         assert ip_address(fake_ip).is_private
@@ -50,7 +51,9 @@ def test_dig(app, tmp_path: Path, protocol: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["direct", "dante", "sing-box"])
-def test_curl_and_http3(app, cgroup: bed.MakeCgroup, tmp_path: Path, site, name: str) -> None:
+def test_curl_and_http3(
+    app: bed.Cgroup, cgroup: bed.MakeCgroup, tmp_path: Path, site: web.WebServer, name: str
+) -> None:
     make, upstream = {
         "direct": (lambda *_: nullcontext(), "direct://"),
         "dante": (upstreams.dante, SOCKS5),
@@ -72,7 +75,9 @@ def test_curl_and_http3(app, cgroup: bed.MakeCgroup, tmp_path: Path, site, name:
         assert "Traceback" not in daemon.output
 
 
-def test_names_of_the_far_end(app, cgroup: bed.MakeCgroup, tmp_path: Path, site) -> None:
+def test_names_of_the_far_end(
+    app: bed.Cgroup, cgroup: bed.MakeCgroup, tmp_path: Path, site: web.WebServer
+) -> None:
     """All that there is is `ssh -D`: who knows the name is at its other end."""
     hosts = f"{bed.ORIGIN4} {NAME}\n"
     with (

@@ -17,7 +17,7 @@ URL = f"socks5://proxy.example:{upstreams.PORT}"
 PATIENT = str(bed.PROGRAMS / "patient.py")
 
 
-def ways(app: bed.Cgroup):
+def ways(app: bed.Cgroup) -> set[str]:
     return {outcome.by for outcome in bed.probe(app, *tcp()).values()}
 
 

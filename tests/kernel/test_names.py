@@ -6,6 +6,8 @@ import gc
 import socket
 import threading
 import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self, TypeAlias
 
 import dns.flags
 import dns.message
@@ -21,7 +23,14 @@ NAME = "host.example"
 BOTH = ["192.0.2.7", "2001:db8::7"]
 
 
-def answer(query, *, a=("192.0.2.7",), aaaa=("2001:db8::7",), ttl=60, rcode=dns.rcode.NOERROR):
+def answer(
+    query: dns.message.Message,
+    *,
+    a: Sequence[str] = ("192.0.2.7",),
+    aaaa: Sequence[str] = ("2001:db8::7",),
+    ttl: int = 60,
+    rcode: int = dns.rcode.NOERROR,
+) -> bytes:
     reply = dns.message.make_response(query)
     reply.set_rcode(rcode)
     kind = query.question[0].rdtype
@@ -33,10 +42,13 @@ def answer(query, *, a=("192.0.2.7",), aaaa=("2001:db8::7",), ttl=60, rcode=dns.
     return reply.to_wire()
 
 
+Behave: TypeAlias = Callable[[dns.message.Message], Sequence[bytes]]
+
+
 class Server(threading.Thread):
     """Sends for each query what `behave(query)` returns: messages, perhaps none."""
 
-    def __init__(self, behave, family=socket.AF_INET) -> None:
+    def __init__(self, behave: Behave, family: int = socket.AF_INET) -> None:
         super().__init__(daemon=True)
         self.behave = behave
         self.sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -56,11 +68,11 @@ class Server(threading.Thread):
             for message in self.behave(query):
                 self.sock.sendto(message, peer)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         with socket.socket(self.sock.family, socket.SOCK_DGRAM) as sock:
             sock.sendto(b"stop", self.address[1])
         self.join()
@@ -68,19 +80,19 @@ class Server(threading.Thread):
 
 
 @pytest.fixture
-def reactor():
+def reactor() -> Iterator[Reactor]:
     return Reactor()
 
 
-def stub_of(reactor, *servers):
+def stub_of(reactor: Reactor, *servers: Any) -> Stub:
     return Stub(reactor, lambda: [server.address for server in servers], 0x2C9)
 
 
-def look_up(stub, *names):
+def look_up(stub: Stub, *names: str) -> list[list[str]]:
     """The results for all names, asked at once."""
     found = {}
 
-    def done(number, addresses) -> None:
+    def done(number: int, addresses: list[str]) -> None:
         found[number] = addresses
         if len(found) == len(names):
             stub.reactor.stop()
@@ -93,18 +105,18 @@ def look_up(stub, *names):
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
-def test_both_families_by_one_look_up(reactor, family) -> None:
+def test_both_families_by_one_look_up(reactor: Reactor, family: int) -> None:
     with Server(lambda query: [answer(query)], family) as server:
         assert look_up(stub_of(reactor, server), NAME) == [BOTH]
         assert {query.question[0].rdtype for query in server.queries} == {1, 28}
         assert all(query.flags & dns.flags.RD for query in server.queries)
 
 
-def test_an_address_is_its_own_answer(reactor) -> None:
+def test_an_address_is_its_own_answer(reactor: Reactor) -> None:
     assert look_up(stub_of(reactor), "192.0.2.1", "2001:db8::1") == [["192.0.2.1"], ["2001:db8::1"]]
 
 
-def test_equal_look_ups_are_one_and_remembered_for_the_ttl(reactor) -> None:
+def test_equal_look_ups_are_one_and_remembered_for_the_ttl(reactor: Reactor) -> None:
     with Server(lambda query: [answer(query)]) as server:
         stub = stub_of(reactor, server)
         assert look_up(stub, NAME, NAME.upper(), NAME + ".") == [BOTH] * 3
@@ -116,11 +128,11 @@ def test_equal_look_ups_are_one_and_remembered_for_the_ttl(reactor) -> None:
         assert len(server.queries) == 4
 
 
-def test_who_was_answered_is_let_go(reactor) -> None:
+def test_who_was_answered_is_let_go(reactor: Reactor) -> None:
     """Not kept until the garbage collector comes, which it rarely does in a worker."""
 
     class Session:
-        def found(self, _) -> None:
+        def found(self, _: object) -> None:
             reactor.stop()
 
     gc.disable()
@@ -136,15 +148,15 @@ def test_who_was_answered_is_let_go(reactor) -> None:
         gc.enable()
 
 
-def test_ids_and_ports_are_not_to_be_guessed(reactor) -> None:
+def test_ids_and_ports_are_not_to_be_guessed(reactor: Reactor) -> None:
     with Server(lambda query: [answer(query)]) as server:
         look_up(stub_of(reactor, server), *(f"host-{n}.example" for n in range(20)))
         assert len({query.id for query in server.queries}) > 20
         assert len({port for _, port in server.peers}) > 10
 
 
-def test_only_the_answer_to_the_question_counts(reactor):
-    def behave(query):
+def test_only_the_answer_to_the_question_counts(reactor: Reactor) -> None:
+    def behave(query: dns.message.Message) -> Any:
         false = answer(query, a=["203.0.113.66"], aaaa=["2001:db8::66"])
         guessed = bytearray(false)
         guessed[0] ^= 1
@@ -156,10 +168,10 @@ def test_only_the_answer_to_the_question_counts(reactor):
         assert look_up(stub_of(reactor, server), NAME) == [BOTH]
 
 
-def test_an_answer_from_elsewhere_does_not_count(reactor):
+def test_an_answer_from_elsewhere_does_not_count(reactor: Reactor) -> None:
     with Server(lambda query: []) as stranger:
 
-        def behave(query):
+        def behave(query: dns.message.Message) -> Any:
             false = answer(query, a=["203.0.113.66"], aaaa=["2001:db8::66"])
             stranger.sock.sendto(false, server.peers[-1])
             return [answer(query)]
@@ -169,8 +181,8 @@ def test_an_answer_from_elsewhere_does_not_count(reactor):
 
 
 @pytest.mark.parametrize("rcode", [dns.rcode.SERVFAIL, dns.rcode.REFUSED])
-def test_a_server_that_fails_is_passed_over_at_once(reactor, rcode):
-    def fail(query):
+def test_a_server_that_fails_is_passed_over_at_once(reactor: Reactor, rcode: int) -> None:
+    def fail(query: dns.message.Message) -> Any:
         return [answer(query, rcode=rcode)]
 
     with Server(fail) as first, Server(lambda query: [answer(query)]) as second:
@@ -180,7 +192,7 @@ def test_a_server_that_fails_is_passed_over_at_once(reactor, rcode):
         assert len(first.queries) == 4
 
 
-def test_a_server_that_is_down_is_passed_over_at_once(reactor) -> None:
+def test_a_server_that_is_down_is_passed_over_at_once(reactor: Reactor) -> None:
     with Server(lambda query: []) as gone:
         pass
     with Server(lambda query: [answer(query)]) as server:
@@ -188,10 +200,10 @@ def test_a_server_that_is_down_is_passed_over_at_once(reactor) -> None:
     assert look_up(stub_of(reactor, gone), NAME) == look_up(stub_of(reactor), NAME) == [[]]
 
 
-def test_what_is_lost_is_asked_again_and_what_is_late_counts(reactor):
+def test_what_is_lost_is_asked_again_and_what_is_late_counts(reactor: Reactor) -> None:
     late = []
 
-    def lose_the_first(query):
+    def lose_the_first(query: dns.message.Message) -> Any:
         late.append(query)
         return [answer(query) for query in late] if len(late) > 2 else []
 
@@ -200,18 +212,18 @@ def test_what_is_lost_is_asked_again_and_what_is_late_counts(reactor):
         assert 3 <= len(server.queries) <= 4
 
 
-def test_one_family_is_enough(reactor):
+def test_one_family_is_enough(reactor: Reactor) -> None:
     with Server(lambda query: [answer(query, aaaa=())]) as server:
         assert look_up(stub_of(reactor, server), NAME) == [BOTH[:1]]
 
-    def mute_for_aaaa(query):
+    def mute_for_aaaa(query: dns.message.Message) -> Any:
         return [answer(query)] if query.question[0].rdtype == 1 else []
 
     with Server(mute_for_aaaa) as server:
         assert look_up(stub_of(reactor, server), NAME) == [BOTH[:1]]
         assert len(server.queries) == 2
 
-    def fail_for_aaaa(query):
+    def fail_for_aaaa(query: dns.message.Message) -> Any:
         rcode = dns.rcode.SERVFAIL if query.question[0].rdtype == 28 else dns.rcode.NOERROR
         return [answer(query, rcode=rcode)]
 
@@ -219,7 +231,7 @@ def test_one_family_is_enough(reactor):
         assert look_up(stub_of(reactor, server), NAME) == [BOTH[:1]]
 
 
-def test_no_such_name(reactor) -> None:
+def test_no_such_name(reactor: Reactor) -> None:
     with Server(lambda query: [answer(query, rcode=dns.rcode.NXDOMAIN)]) as server:
         assert look_up(stub_of(reactor, server), NAME) == [[]]
         assert len(server.queries) == 2
@@ -227,7 +239,7 @@ def test_no_such_name(reactor) -> None:
         assert len(server.queries) == 2
 
 
-def test_many_at_once_over_a_short_queue(reactor) -> None:
+def test_many_at_once_over_a_short_queue(reactor: Reactor) -> None:
     """A datagram socket of AF_UNIX has room for few messages (net.unix.max_dgram_qlen)."""
     names = [f"host-{n}.example" for n in range(200)]
     with Server(lambda query: [answer(query)], socket.AF_UNIX) as server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -22,18 +23,18 @@ VANDALISM = {
 }
 
 
-def older_kernel(flags, **options):
+def older_kernel(flags: int | None, **options: Any) -> Any:
     return bed.Daemon(bed.config(tproxies=DNS), program=(bed.OLDER_KERNEL, flags), **options)
 
 
-def listing():
+def listing() -> str:
     return sorted(bed.nft_listing().splitlines())
 
 
 @pytest.mark.parametrize("what", VANDALISM)
 @pytest.mark.parametrize("flags", [None, OWNER])
 def test_owned_nobody_else_can_change_it(
-    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, what, flags
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, what: str, flags: int | None
 ) -> None:
     app, _ = cgroup("proxy"), cgroup("other")
     with bed.Daemon(bed.config(tproxies=DNS)) if flags is None else older_kernel(flags) as daemon:
@@ -49,7 +50,9 @@ def test_owned_nobody_else_can_change_it(
 
 
 @pytest.mark.parametrize("what", VANDALISM)
-def test_not_owned_it_is_mended(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, what) -> None:
+def test_not_owned_it_is_mended(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, what: str
+) -> None:
     app, _ = cgroup("proxy"), cgroup("other")
     with older_kernel(NOTHING) as daemon:
         before = listing()

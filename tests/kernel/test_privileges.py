@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Sequence
+
 import bed
 
 # With a limit of one process its user cannot start another: fork(2) fails.
@@ -37,10 +40,12 @@ def test_without_the_capability_it_says_so() -> None:
     assert "CAP_NET_ADMIN" in ended.stderr
 
 
-def test_check_works_unprivileged_and_tells_both():
+def test_check_works_unprivileged_and_tells_both() -> None:
     good, bad = bed.Daemon(bed.config()), bed.Daemon("version: 1\n")
 
-    def check(*arguments, wrapper=bed.UNPRIVILEGED):
+    def check(
+        *arguments: str, wrapper: Sequence[str] = bed.UNPRIVILEGED
+    ) -> subprocess.CompletedProcess[str]:
         return bed.cgtproxy("check", *arguments, wrapper=wrapper)
 
     assert check("config", "-c", str(good.config)).returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -19,20 +20,22 @@ BIG = 20_000_000
 
 
 @pytest.fixture(scope="module")
-def site(origin: bed.Origin, tmp_path_factory: pytest.TempPathFactory):
+def site(origin: bed.Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[web.WebServer]:
     with web.WebServer(tmp_path_factory.mktemp("web")) as server:
         yield server
 
 
 @pytest.fixture
-def app(cgroup: bed.MakeCgroup):
+def app(cgroup: bed.MakeCgroup) -> Iterator[bed.Cgroup]:
     """Programs in it reach the world through the server, or not at all."""
     with bed.sealed(cgroup("app")) as home:
         yield home
 
 
 @pytest.mark.parametrize("host", [bed.ORIGIN4, bed.ORIGIN6])
-def test_curl(start: Start, app, tmp_path: Path, site, host: str) -> None:
+def test_curl(
+    start: Start, app: bed.Cgroup, tmp_path: Path, site: web.WebServer, host: str
+) -> None:
     body = tmp_path / "body"
     body.write_bytes(web.content(BIG))
     trust = ["--cacert", str(site.authority)]
@@ -49,7 +52,7 @@ def test_curl(start: Start, app, tmp_path: Path, site, host: str) -> None:
 
 
 @pytest.mark.parametrize(("host", "way"), [(bed.ORIGIN4, []), (bed.ORIGIN6, ["--reverse"])])
-def test_iperf3(start: Start, app, host: str, way) -> None:
+def test_iperf3(start: Start, app: bed.Cgroup, host: str, way: list[str]) -> None:
     with (
         bed.Program([*bed.OUTSIDE, "iperf3", "--server", "--forceflush"]) as server,
         start(config()),
@@ -75,7 +78,12 @@ UPSTREAMS = {
 
 @pytest.mark.parametrize("name", UPSTREAMS)
 def test_as_a_browser_does(
-    name, start: Start, cgroup: bed.MakeCgroup, app, tmp_path: Path, site
+    name: str,
+    start: Start,
+    cgroup: bed.MakeCgroup,
+    app: bed.Cgroup,
+    tmp_path: Path,
+    site: web.WebServer,
 ) -> None:
     """Many objects over few connections of all kinds, some of them big, some given up."""
     make, upstream, carries_udp = UPSTREAMS[name]

@@ -62,7 +62,7 @@ def test_supervised_by_the_daemon(cgroup: bed.MakeCgroup) -> None:
 
 
 @pytest.mark.parametrize("most", [None, 1])
-def test_a_worker_for_each_core_that_it_may_use(start: Start, most) -> None:
+def test_a_worker_for_each_core_that_it_may_use(start: Start, most: int | None) -> None:
     cores = sorted(os.sched_getaffinity(0))[:most]
     wrapper = ("taskset", "--cpu-list", ",".join(map(str, cores)))
     with start(config(workers={}), wrapper=wrapper) as server:

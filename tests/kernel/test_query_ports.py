@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,21 +24,21 @@ FIREWALL = """table inet firewall { chain input { type filter hook input priorit
 
 
 @pytest.fixture
-def few_ports():
+def few_ports() -> Iterator[None]:
     before = RANGE.read_text()
     RANGE.write_text(f"{FIRST} {LAST}")
     yield
     RANGE.write_text(before)
 
 
-def ask_by_all_ports(cgroup: bed.Cgroup):
+def ask_by_all_ports(cgroup: bed.Cgroup) -> set[str]:
     argv = [sys.executable, ASK_BY_ALL_PORTS, str(FIRST), str(LAST)]
     asked = cgroup.spawn(argv, stdout=subprocess.PIPE)
     return set(asked.communicate(timeout=60)[0].decode().split())
 
 
 def test_the_servers_own_queries_are_none_of_an_app(
-    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, few_ports
+    start_fake_ip: Start, names: Nameserver, cgroup: bed.MakeCgroup, few_ports: None
 ) -> None:
     """Not even where it is started in an app's cgroup."""
     app = cgroup("app")

@@ -17,7 +17,12 @@ from bed.nameserver import HOSTS, Nameserver
 @pytest.mark.parametrize("way", ["direct", "socks", "https"])
 @pytest.mark.parametrize("scheme", dns.PORTS)
 def test_real_answers(
-    start_dns: Start, cgroup: bed.MakeCgroup, tmp_path: Path, unbound: dns.Unbound, scheme, way: str
+    start_dns: Start,
+    cgroup: bed.MakeCgroup,
+    tmp_path: Path,
+    unbound: dns.Unbound,
+    scheme: str,
+    way: str,
 ) -> None:
     upstream, peer = "direct://", bed.HOST4
     with ExitStack() as stack:

@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +23,13 @@ SOCKS5 = f"socks5://127.0.0.1:{upstreams.PORT}"
 
 
 @pytest.mark.parametrize("upstream", ["direct://", SOCKS5])
-def test_a_crowd(start: Start, cgroup: bed.MakeCgroup, server, tmp_path: Path, upstream) -> None:
+def test_a_crowd(
+    start: Start,
+    cgroup: bed.MakeCgroup,
+    server: transfers.TransferServer,
+    tmp_path: Path,
+    upstream: str,
+) -> None:
     text = config(upstream)
     with upstreams.sing_box(cgroup("upstream"), tmp_path, "socks"), start(text):
         plan = [transfer(1000 * number, 100_000, 1000) for number in range(200)]
@@ -113,7 +121,9 @@ def test_a_killed_worker_ends_only_its_own(start: Start, cgroup: bed.MakeCgroup)
             talk.stop()
 
 
-def test_a_worker_that_does_not_get_on_keeps_nobody_waiting(start: Start, cgroup: bed.MakeCgroup):
+def test_a_worker_that_does_not_get_on_keeps_nobody_waiting(
+    start: Start, cgroup: bed.MakeCgroup
+) -> None:
     # Once in 4,000 times the kernel's hash would lead none of them to the stopped worker.
     flows = [bed.Flow("tcp", f"192.0.2.{number}", 80) for number in range(100, 112)]
     with start(config(workers={"count": 2})) as server:
@@ -121,7 +131,7 @@ def test_a_worker_that_does_not_get_on_keeps_nobody_waiting(start: Start, cgroup
         stopped = processes(server)[0]
         os.kill(stopped, signal.SIGSTOP)
 
-        def all_answered():
+        def all_answered() -> bool:
             return {outcome.by for outcome in bed.probe(app, *flows).values()} == {"origin"}
 
         bed.wait_until(all_answered, "the other worker to take all")
@@ -188,7 +198,9 @@ CROWD = str(bed.PROGRAMS / "holder.py")
     ],
     ids=["connections", "descriptors"],
 )
-def test_limits_are_survived(start: Start, cgroup: bed.MakeCgroup, limits, line: str) -> None:
+def test_limits_are_survived(
+    start: Start, cgroup: bed.MakeCgroup, limits: dict[str, int], line: str
+) -> None:
     text = config(workers={"count": 1, **limits})
     wrapper = [] if limits else ["prlimit", "--nofile=40:40"]
     with start(text, wrapper=wrapper) as server:
@@ -199,14 +211,14 @@ def test_limits_are_survived(start: Start, cgroup: bed.MakeCgroup, limits, line:
         bed.wait_until(lambda: bed.probe(app, flow)[flow].by == "origin", "service again")
 
 
-def congestion_control(*which):
+def congestion_control(*which: str) -> Any:
     """Of the TCP sockets of this host that ss(8) selects so."""
     options = ["--tcp", "--numeric", "--no-header", "--info", "state", "established"]
     return re.findall(r"^\s+(?:ts sack )?(\w+)", bed.run("ss", *options, *which), re.MULTILINE)
 
 
 @pytest.fixture
-def chosen():
+def chosen() -> Iterator[None]:
     """What an administrator may have chosen for the network."""
     directory = Path("/proc/sys/net/ipv4")
     allowed = (directory / "tcp_allowed_congestion_control").read_text().split()
@@ -220,7 +232,7 @@ def chosen():
 
 @pytest.mark.parametrize("upstream", ["direct://", "socks5://127.0.0.1:1088"])
 def test_only_the_networks_connections_have_the_congestion_control_that_is_chosen_for_it(
-    start: Start, cgroup: bed.MakeCgroup, upstream: str, chosen
+    start: Start, cgroup: bed.MakeCgroup, upstream: str, chosen: None
 ) -> None:
     destination = "192.0.2.88"  # neither this nor the port is of other tests, which leave sockets
     with (

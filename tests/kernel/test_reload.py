@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import bed
@@ -9,13 +11,13 @@ import bed
 FIRST = bed.configuration.FIRST["first"]
 
 
-def ours(family):
+def ours(family: int) -> Any:
     """What there is of policy routing besides the kernel's own: (priority, mark, table)."""
     rules = [rule for rule in bed.ip_rules(family) if rule["priority"] not in (0, 32766, 32767)]
     return [(rule["priority"], int(rule["fwmark"], 16), rule["table"]) for rule in rules]
 
 
-def state():
+def state() -> Any:
     return bed.nft_listing(), [
         (ours(f), bed.ip_routes(f, 300), bed.ip_routes(f, 301)) for f in (4, 6)
     ]
@@ -43,7 +45,7 @@ def test_decisions_change(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup) 
     ],
 )
 def test_a_bad_file_is_told_and_changes_nothing(
-    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, text, wrong: str
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, text: str, wrong: str
 ) -> None:
     app = cgroup("proxy")
     with bed.Daemon(bed.config()) as daemon:
@@ -75,7 +77,7 @@ def test_a_bad_file_is_told_and_changes_nothing(
     ids=["mark", "port", "table", "priority", "table-and-priority", "cgroup-root", "bypass"],
 )
 def test_nothing_leaks_while_keys_change(
-    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, change, expected
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, change: dict[str, Any], expected: Any
 ) -> None:
     """Not a packet: what is proxied or dropped stays so throughout, and connections live on."""
     app = cgroup("proxy")

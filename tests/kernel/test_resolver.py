@@ -20,7 +20,7 @@ FAKE4, FAKE6 = ip_network("198.18.0.0/15"), ip_network("fc00::/18")
 @pytest.mark.parametrize("server", dns.RESOLVERS)
 @pytest.mark.parametrize("protocol", ["+notcp", "+tcp"])
 def test_queries_are_hijacked_and_answered(
-    start_dns: Start, cgroup: bed.MakeCgroup, server, protocol: str
+    start_dns: Start, cgroup: bed.MakeCgroup, server: str, protocol: str
 ) -> None:
     with start_dns():
         app = cgroup("app")

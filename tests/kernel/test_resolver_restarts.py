@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def test_a_killed_resolver_costs_no_name(start_dns: Start, cgroup: bed.MakeCgrou
 
 @pytest.mark.parametrize("end", [bed.Daemon.stop, lambda daemon: daemon.cgroup.kill()])
 def test_names_survive_a_restart(
-    start_dns: Start, cgroup: bed.MakeCgroup, tmp_path: Path, end
+    start_dns: Start, cgroup: bed.MakeCgroup, tmp_path: Path, end: Callable[[bed.Daemon], object]
 ) -> None:
     app = cgroup("app")
     with start_dns(cgroup=cgroup("daemon")) as daemon:

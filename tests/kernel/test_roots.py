@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import bed
 
 
-def prepared(script, *namespaces):
+def prepared(script: str, *namespaces: str) -> tuple[str, ...]:
     """A prefix that runs a program after `script`, in namespaces of its own."""
     return ("unshare", *(namespaces or ("--mount",)), "sh", "-ec", f'{script}\nexec "$@"', "sh")
 
@@ -39,7 +41,7 @@ TWICE = "mkdir -p /run/elsewhere; mount -t cgroup2 none /run/elsewhere"
     ],
 )
 def test_the_whole_hierarchy_wherever_it_is_mounted(
-    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, script, root: str
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, script: str, root: str
 ) -> None:
     early = cgroup("early/proxy")
     config = bed.config({"^/(early|late)/proxy": "first"}, cgroup_root=root)
@@ -120,7 +122,7 @@ def test_a_root_that_is_none_is_an_error_that_says_so(root: str, why: str) -> No
     assert why in ended.stderr
 
 
-def limited(limit, number):
+def limited(limit: str, number: int) -> Any:
     """In a user namespace, whose limits are its own, so that nobody else runs into them."""
     script = f"ip link set lo up; echo {number} >/proc/sys/user/{limit}"
     return prepared(script, "--user", "--map-root-user", "--net")

@@ -18,7 +18,7 @@ APP = str(bed.PROGRAMS / "answering.py")
 
 @pytest.mark.parametrize("port", [80, 7777], ids=["too late", "first"])
 @VERSIONS
-def test_what_is_sent_then_is_redirected(cgroup: bed.MakeCgroup, version, port: int) -> None:
+def test_what_is_sent_then_is_redirected(cgroup: bed.MakeCgroup, version: int, port: int) -> None:
     """They write when conntrack has forgotten that the app wrote to them, or before it does."""
     argv = [sys.executable, APP, REMOTE[version], str(int(FAMILY[version]))]
     with (

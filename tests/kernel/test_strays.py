@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -21,13 +22,15 @@ SNMP = Path("/proc/net/snmp")
 VERSIONS = pytest.mark.parametrize("version", [4, 6])
 
 
-def client(home: bed.Cgroup, version, kind, port):
+def client(home: bed.Cgroup, version: int, kind: int, port: int) -> bed.Program:
     numbers = [str(int(number)) for number in (port, FAMILY[version], kind)]
     return bed.Program([sys.executable, CLIENT, REMOTE[version], *numbers], cgroup=home)
 
 
 @contextmanager
-def connection(home: bed.Cgroup, version, port=80):
+def connection(
+    home: bed.Cgroup, version: int, port: int = 80
+) -> Iterator[tuple[bed.Program, socket.socket]]:
     """A client in `home` that is redirected to us: it, and our socket."""
     with transparent(version, socket.SOCK_STREAM, ("", PORT)) as listener:
         listener.listen()
@@ -41,7 +44,9 @@ def connection(home: bed.Cgroup, version, port=80):
 
 
 @contextmanager
-def conversation(home: bed.Cgroup, version, port=80):
+def conversation(
+    home: bed.Cgroup, version: int, port: int = 80
+) -> Iterator[tuple[bed.Program, socket.socket]]:
     """The same by UDP; the first datagram has been read."""
     with (
         transparent(version, socket.SOCK_DGRAM, ("", PORT)) as receiver,
@@ -52,13 +57,13 @@ def conversation(home: bed.Cgroup, version, port=80):
         yield program, sock
 
 
-def close(program, how) -> None:
+def close(program: bed.Program, how: str) -> None:
     program.write(f"{how}\n")
     program.wait_line("^closed$")
 
 
 @contextmanager
-def lost_resets():
+def lost_resets() -> Iterator[None]:
     chain = "chain out { type filter hook postrouting priority 0; tcp flags & rst == rst drop; }"
     bed.nft(f"table inet lost {{ {chain}; }}")
     try:
@@ -67,13 +72,13 @@ def lost_resets():
         bed.nft("delete table inet lost")
 
 
-def state(version, port, peer_port):
+def state(version: int, port: int, peer_port: int) -> str:
     """Of the socket that has, or had, this port of the connection's."""
     ports = ("sport", "=", str(port), "and", "dport", "=", str(peer_port))
     return bed.run("ss", f"-{version}", "-tanH", *ports).split()[:1]
 
 
-def unreachable():
+def unreachable() -> int:
     """How many such ICMP errors the kernel has made, be they sent or dropped after that."""
     names, numbers = (
         line.split() for line in SNMP.read_text().splitlines() if line.startswith("Icmp:")
@@ -83,7 +88,7 @@ def unreachable():
 
 @pytest.mark.parametrize("port", [53, 80])
 @VERSIONS
-def test_the_last_acknowledgement(cgroup: bed.MakeCgroup, version, port: int) -> None:
+def test_the_last_acknowledgement(cgroup: bed.MakeCgroup, version: int, port: int) -> None:
     with (
         bed.Daemon(bed.config(tproxies=HIJACKING)),
         nothing_leaves(),
@@ -99,7 +104,7 @@ def test_the_last_acknowledgement(cgroup: bed.MakeCgroup, version, port: int) ->
 
 
 @VERSIONS
-def test_a_reset_by_nobody(cgroup: bed.MakeCgroup, version) -> None:
+def test_a_reset_by_nobody(cgroup: bed.MakeCgroup, version: int) -> None:
     with (
         bed.Daemon(bed.config(tproxies=TPROXIES)),
         nothing_leaves(),
@@ -113,7 +118,7 @@ def test_a_reset_by_nobody(cgroup: bed.MakeCgroup, version) -> None:
 
 
 @VERSIONS
-def test_an_answer_that_nobody_waits_for_any_more(cgroup: bed.MakeCgroup, version) -> None:
+def test_an_answer_that_nobody_waits_for_any_more(cgroup: bed.MakeCgroup, version: int) -> None:
     with (
         bed.Daemon(bed.config(tproxies=TPROXIES)),
         nothing_leaves(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +15,7 @@ PING = str(bed.PROGRAMS / "ping.py")
 
 
 @pytest.fixture
-def three_servers(tproxy_server: bed.Responder):
+def three_servers(tproxy_server: bed.Responder) -> Iterator[None]:
     with bed.Responder("second", 10003), bed.Responder("third", 10004):
         yield
 
@@ -69,7 +70,7 @@ def test_a_catch_all_decides_the_root_too(
 
 
 def test_three_tproxies_with_opposite_decisions_inside_each_other(
-    three_servers, cgroup: bed.MakeCgroup
+    three_servers: None, cgroup: bed.MakeCgroup
 ) -> None:
     rules = {"1$": "first", "2$": "second", "3$": "third", "direct$": "direct", "drop$": "drop"}
     with bed.Daemon(bed.config(rules, tproxies=THREE)):
@@ -92,7 +93,7 @@ def test_three_tproxies_with_opposite_decisions_inside_each_other(
 
 @pytest.mark.parametrize("name", ["first", "third"])
 def test_no_udp_and_no_ipv6_are_direct_in_fact(
-    three_servers, cgroup: bed.MakeCgroup, name: str
+    three_servers: None, cgroup: bed.MakeCgroup, name: str
 ) -> None:
     by = {"first": "tproxy", "third": "third"}[name]
     for key, direct in (

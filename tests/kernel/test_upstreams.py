@@ -17,7 +17,7 @@ LOGIN = f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}@"
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_tcp_through(name, start: Start, cgroup: bed.MakeCgroup, tmp_path: Path) -> None:
+def test_tcp_through(name: str, start: Start, cgroup: bed.MakeCgroup, tmp_path: Path) -> None:
     make, url = SERVERS[name]
     text = config(url.replace("CA", str(tmp_path / "cert.pem")))
     with make(cgroup("upstream"), tmp_path) as server, start(text):

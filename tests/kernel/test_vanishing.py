@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,7 @@ WAITER = str(bed.PROGRAMS / "waiter.py")
 
 
 @contextmanager
-def silence(*matches):
+def silence(*matches: str) -> Iterator[None]:
     """Let packets that match one of these get lost on their way out of this host."""
     drops = "".join(f"{match} drop; " for match in matches)
     hook = "type filter hook postrouting priority 0"
@@ -35,14 +37,14 @@ def silence(*matches):
 
 
 @contextmanager
-def impatient(text):
+def impatient(text: str) -> Iterator[bed.Daemon]:
     program = (bed.IMPATIENT, "proxy")
     with bed.Daemon(text, program=program) as server, bed.Daemon(rules_alone(text)):
         yield server
 
 
 @contextmanager
-def waiting(home: bed.Cgroup):
+def waiting(home: bed.Cgroup) -> Iterator[bed.Program]:
     """A client that has had an answer, and now waits for more."""
     with bed.Program([sys.executable, WAITER], cgroup=home) as client:
         client.wait_line("^origin")
@@ -125,7 +127,7 @@ def test_both_ends_are_looked_after(start: Start, cgroup: bed.MakeCgroup) -> Non
         assert all(re.fullmatch(r"1min\d+sec|2min|\d+sec", timer) for timer in both)
 
 
-def timers():
+def timers() -> Any:
     """When the kernel will look after the TCP connections of this host, as ss(8) shows it."""
     listing = bed.run("ss", "--tcp", "--numeric", "--no-header", "--options")
     return re.findall(r"timer:\(keepalive,([^,]+),", listing)

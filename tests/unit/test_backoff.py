@@ -29,13 +29,13 @@ def test_what_never_failed_does_not_wait() -> None:
 
 
 @pytest.mark.parametrize("times", range(BURST + 1))
-def test_a_burst_of_failures_does_not_wait(times) -> None:
+def test_a_burst_of_failures_does_not_wait(times: int) -> None:
     assert failed(times, make()).delay(100.0) == 0.0
     assert not failed(times, make()).exceeded(100.0)
 
 
 @pytest.mark.parametrize("burst", [0, BURST])
-def test_then_each_waits_twice_as_long_up_to_a_limit(burst) -> None:
+def test_then_each_waits_twice_as_long_up_to_a_limit(burst: int) -> None:
     numbers = range(burst + 1, burst + DOUBLINGS + 3)
     delays = [failed(number, make(burst=burst)).delay(100.0) for number in numbers]
     assert delays[0] == FIRST
@@ -77,7 +77,7 @@ def test_what_fails_at_once_for_ever_is_tried_about_as_often_as_it_is_forgiven()
 
 
 @given(st.lists(st.floats(0, 30), max_size=200))
-def test_no_more_are_tried_at_once_than_the_bucket_holds(pauses) -> None:
+def test_no_more_are_tried_at_once_than_the_bucket_holds(pauses: list[float]) -> None:
     backoff, now, at_once = make(), 0.0, 0
     for pause in pauses:
         now += pause

@@ -75,7 +75,7 @@ ODD = rb"""1 2 0:27 / /mnt/a\040b\134c\011d rw shared:9 master:2 propagate_from:
         ),
     ],
 )
-def test_parse(text, mounts) -> None:
+def test_parse(text: bytes, mounts: list[Mount]) -> None:
     assert parse(text) == mounts
 
 
@@ -105,7 +105,7 @@ DOTS = b"31 22 0:27 /..a/b /mnt rw - cgroup2 cgroup2 rw\n"
         (CONTAINER_HOST, "/sys/fs/cgroup/a", (b"/sys/fs/cgroup/a", 3)),
     ],
 )
-def test_choose(text, configured, path_and_level) -> None:
+def test_choose(text: bytes, configured: str | None, path_and_level: tuple[bytes, int]) -> None:
     chosen = choose(configured, parse(text), "0:27")
     assert (chosen.path, chosen.level) == path_and_level
 
@@ -122,7 +122,7 @@ def test_choose(text, configured, path_and_level) -> None:
         (HYBRID, "/sys/fs/cgroup", "0:25", "it is mounted at /sys/fs/cgroup/unified"),
     ],
 )
-def test_nothing_to_choose(text, configured, device: str, message: str) -> None:
+def test_nothing_to_choose(text: bytes, configured: str | None, device: str, message: str) -> None:
     with pytest.raises(CgtproxyError, match=message):
         choose(configured, parse(text), device)
 
@@ -149,7 +149,7 @@ def test_a_link_to_a_directory_of_another_file_system(tmp_path: Path) -> None:
         (CONTAINER_HOST, None, b"/system.slice/docker-4f1a.scope"),
     ],
 )
-def test_which_cgroup_the_root_shows(text, configured, cgroup: bytes) -> None:
+def test_which_cgroup_the_root_shows(text: bytes, configured: str | None, cgroup: bytes) -> None:
     assert choose(configured, parse(text), "0:27").cgroup == cgroup
 
 
@@ -164,5 +164,5 @@ def test_which_cgroup_the_root_shows(text, configured, cgroup: bytes) -> None:
         (b"/a/b", b"/a", None),
     ],
 )
-def test_paths_below_the_root(root: bytes, cgroup: bytes, below) -> None:
+def test_paths_below_the_root(root: bytes, cgroup: bytes, below: bytes | None) -> None:
     assert Root(b"/mnt", root.count(b"/"), root).below(cgroup) == below

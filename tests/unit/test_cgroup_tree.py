@@ -49,7 +49,7 @@ class Trees(RuleBasedStateMachine):
         self.kernel: dict[int, Decision] = {}
 
     @rule(parent=st.none() | cgroups, name=NAMES, target=cgroups)
-    def appear(self, parent, name):
+    def appear(self, parent: Cgroup | None, name: bytes) -> Cgroup:
         parent = parent or self.tree.root
         path = parent.prefix + name
         if not parent.alive or path in self.alive:
@@ -69,7 +69,7 @@ class Trees(RuleBasedStateMachine):
             assert not self.alive.pop(path).alive
 
     @rule(policy=POLICIES)
-    def redecide(self, policy) -> None:
+    def redecide(self, policy: Decided) -> None:
         self.policy = policy
         self.tree.redecide(policy)
 
@@ -120,7 +120,7 @@ TestTrees.settings = settings(max_examples=150, stateful_step_count=25)
 
 
 @given(st.lists(st.none() | TARGETS, min_size=1, max_size=12))
-def test_each_cgroup_is_decided_once(targets) -> None:
+def test_each_cgroup_is_decided_once(targets: list[Decision | None]) -> None:
     """A line of cgroups, one in the other; None follows its parent."""
     path, decided = b"", {}
     for target in targets[1:]:

@@ -54,7 +54,7 @@ def test_version() -> None:
         (["config", "-h"], ["schema"]),
     ],
 )
-def test_help(arguments, words) -> None:
+def test_help(arguments: list[str], words: list[str]) -> None:
     done = run(*arguments)
     assert done.returncode == 0
     assert all(word in done.stdout for word in words)
@@ -73,7 +73,7 @@ def test_help(arguments, words) -> None:
         ["--log-level", "nonsense"],
     ],
 )
-def test_wrong_usage(arguments) -> None:
+def test_wrong_usage(arguments: list[str]) -> None:
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (os.EX_USAGE, "")
     assert done.stderr

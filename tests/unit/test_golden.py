@@ -6,11 +6,11 @@ import os
 
 import pytest
 
-from golden.cases import CASES, NAMES
+from golden.cases import CASES, NAMES, Case
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_ruleset(case) -> None:
+def test_ruleset(case: Case) -> None:
     if os.environ.get("REGENERATE_GOLDEN"):
         case.ruleset.write_text(case.text(), encoding="utf-8")
     assert case.text() == case.ruleset.read_text(encoding="utf-8")

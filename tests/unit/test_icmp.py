@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from cgtproxy.proxy.io.addresses import AF_INET, AF_INET6
@@ -23,5 +25,5 @@ FAKE4, FAKE6 = ("198.18.0.7", 443), ("fc00::7", 443, 0, 0)
         ((AF_INET, 5, 1, 0, REAL4), FAKE6, None),
     ],
 )
-def test_errors_keep_their_meaning(error, seen_as, told) -> None:
+def test_errors_keep_their_meaning(error: Any, seen_as: Any, told: Any) -> None:
     assert about(seen_as, Error(*error)) == (Error(*told) if told else None)

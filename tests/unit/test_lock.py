@@ -92,7 +92,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become
         pytest.param(lambda: bound(0), id="with a full queue"),
     ],
 )
-def test_a_stranger_cannot_keep_us_from_running(squat) -> None:
+def test_a_stranger_cannot_keep_us_from_running(squat: Callable[[], object]) -> None:
     with another_process(NOBODY, squat):
         assert lock.take() is None
 

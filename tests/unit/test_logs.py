@@ -165,7 +165,7 @@ def test_no_color(value: str, coloured: bool) -> None:
         (None, logging.INFO),
     ],
 )
-def test_level(name, number, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_level(name: str | None, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LOG_LEVEL", raising=False)
     assert logs.level(name) == number
 

@@ -23,7 +23,7 @@ from cgtproxy.proxy.names import system
         ("nameserver fe80::1%eth0\n", ["fe80::1%eth0"]),
     ],
 )
-def test_the_servers_of_resolv_conf(text: str, servers) -> None:
+def test_the_servers_of_resolv_conf(text: str, servers: list[str]) -> None:
     assert system.parse_servers(text) == servers
 
 
@@ -37,7 +37,7 @@ def test_the_servers_of_resolv_conf(text: str, servers) -> None:
         ("search\n", []),
     ],
 )
-def test_the_search_list_of_resolv_conf(text: str, domains) -> None:
+def test_the_search_list_of_resolv_conf(text: str, domains: list[str]) -> None:
     assert system.parse_domains(text) == domains
 
 
@@ -60,7 +60,7 @@ def test_the_names_in_hosts() -> None:
 
 
 @given(st.text())
-def test_any_text_gives_addresses_only(text) -> None:
+def test_any_text_gives_addresses_only(text: str) -> None:
     for address in system.parse_servers(text):
         ip_address(address)
     for addresses in system.parse_hosts(text).values():
@@ -69,7 +69,7 @@ def test_any_text_gives_addresses_only(text) -> None:
 
 
 @pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, parse in (
         ("_resolv_conf", system.parse_servers),
         ("_domains", system.parse_domains),
@@ -80,7 +80,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return tmp_path
 
 
-def test_a_changed_file_is_read_again(files) -> None:
+def test_a_changed_file_is_read_again(files: Path) -> None:
     assert system.servers() == ["127.0.0.1"]
     assert system.hosts("a.example") == []
     (files / "_resolv_conf").write_text("nameserver 192.0.2.1\n")
@@ -91,7 +91,7 @@ def test_a_changed_file_is_read_again(files) -> None:
     assert (system.servers(), system.hosts("a.example")) == (["192.0.2.22"], [])
 
 
-def test_the_servers_behind_systemd_resolved(files) -> None:
+def test_the_servers_behind_systemd_resolved(files: Path) -> None:
     (files / "_resolv_conf").write_text("nameserver 127.0.0.53\n")
     assert system.servers() == ["127.0.0.53"]
     (files / "_uplink_resolv_conf").write_text("nameserver 192.0.2.1\n")
@@ -100,13 +100,13 @@ def test_the_servers_behind_systemd_resolved(files) -> None:
     assert system.servers() == ["127.0.0.53", "192.0.2.2"]
 
 
-def test_localhost_is_known_everywhere(files) -> None:
+def test_localhost_is_known_everywhere(files: Path) -> None:
     assert system.hosts("localhost") == ["127.0.0.1", "::1"]
     (files / "_hosts").write_text("127.0.0.1 localhost\n")
     assert system.hosts("localhost") == ["127.0.0.1"]
 
 
-def test_single_labels_are_looked_for_in_domains(files) -> None:
+def test_single_labels_are_looked_for_in_domains(files: Path) -> None:
     assert system.candidates("proxy") == ["proxy"]
     (files / "_domains").write_text("search a.example b.example\n")
     assert system.candidates("proxy") == ["proxy.a.example", "proxy.b.example", "proxy"]

@@ -24,20 +24,24 @@ def encoded(attributes: list[tuple[int, bytes]]) -> list[bytes]:
 
 
 @given(ATTRIBUTES)
-def test_attributes_come_back(attributes) -> None:
+def test_attributes_come_back(attributes: list[tuple[int, bytes]]) -> None:
     data = b"".join(encoded(attributes))
     assert len(data) % 4 == 0
     assert list(wire.parse_attributes(data)) == attributes
 
 
 @given(ATTRIBUTES, st.binary(max_size=20))
-def test_attributes_behind_a_header_come_back(attributes, header) -> None:
+def test_attributes_behind_a_header_come_back(
+    attributes: list[tuple[int, bytes]], header: bytes
+) -> None:
     data = header + b"".join(encoded(attributes))
     assert list(wire.parse_attributes(data, len(header))) == attributes
 
 
 @given(TYPES, TYPES, ATTRIBUTES)
-def test_nested_attributes_come_back(outer, inner, attributes) -> None:
+def test_nested_attributes_come_back(
+    outer: int, inner: int, attributes: list[tuple[int, bytes]]
+) -> None:
     data = wire.nested(outer, wire.nested(inner, *encoded(attributes)))
     assert struct.unpack_from("=H", data, 2)[0] & wire.NLA_F_NESTED
     ((kind, payload),) = wire.parse_attributes(data)
@@ -47,7 +51,7 @@ def test_nested_attributes_come_back(outer, inner, attributes) -> None:
 
 
 @given(MESSAGES)
-def test_messages_come_back(messages) -> None:
+def test_messages_come_back(messages: list[wire.Message]) -> None:
     data = b"".join(wire.message(kind, flags, body, seq) for kind, flags, body, seq in messages)
     assert len(data) % 4 == 0
     assert list(wire.parse_messages(data)) == [
@@ -56,7 +60,9 @@ def test_messages_come_back(messages) -> None:
 
 
 @given(MESSAGES, st.data())
-def test_of_a_truncated_datagram_the_whole_messages_come_back(messages, data) -> None:
+def test_of_a_truncated_datagram_the_whole_messages_come_back(
+    messages: list[wire.Message], data: st.DataObject
+) -> None:
     sent, ends = b"", []
     for kind, flags, body, seq in messages:
         ends.append(len(sent) + 16 + len(body))  # where its padding begins
@@ -67,7 +73,7 @@ def test_of_a_truncated_datagram_the_whole_messages_come_back(messages, data) ->
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_raise_or_hang(data) -> None:
+def test_no_bytes_raise_or_hang(data: bytes) -> None:
     for message in wire.parse_messages(data):
         list(wire.parse_attributes(message.body))
         wire.parse_ack(message)
@@ -75,7 +81,9 @@ def test_no_bytes_raise_or_hang(data) -> None:
 
 
 @given(MESSAGES.filter(bool), st.data())
-def test_a_flipped_byte_raises_and_hangs_nowhere(messages, data) -> None:
+def test_a_flipped_byte_raises_and_hangs_nowhere(
+    messages: list[wire.Message], data: st.DataObject
+) -> None:
     sent = bytearray().join(wire.message(k, f, b, s) for k, f, b, s in messages)
     place = data.draw(st.integers(0, len(sent) - 1))
     sent[place] ^= data.draw(st.integers(1, 255))
@@ -83,7 +91,7 @@ def test_a_flipped_byte_raises_and_hangs_nowhere(messages, data) -> None:
 
 
 @pytest.mark.parametrize("length", range(4))
-def test_an_attribute_shorter_than_its_header_ends_the_list(length) -> None:
+def test_an_attribute_shorter_than_its_header_ends_the_list(length: int) -> None:
     good = wire.attribute(1, b"abcd")
     assert list(wire.parse_attributes(good + struct.pack("=HH", length, 2))) == [(1, b"abcd")]
 
@@ -147,7 +155,7 @@ def answer(code: int, flags: int, rest: bytes, kind: int = wire.NLMSG_ERROR) -> 
         pytest.param(Message(2, 0x200, 7, 0, b"\0"), (errno.EBADMSG, ""), id="no errno"),
     ],
 )
-def test_acknowledgement(given, wanted) -> None:
+def test_acknowledgement(given: bytes, wanted: tuple[int, str]) -> None:
     assert wire.parse_ack(given) == (wanted[0], 7, wanted[1])
 
 

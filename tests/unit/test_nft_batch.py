@@ -80,7 +80,7 @@ CHANGES = st.one_of(
 
 
 @given(CHANGES, st.booleans())
-def test_framing(change, exists) -> None:
+def test_framing(change: Change, exists: bool) -> None:
     """Begin, changes, end; sequence numbers are indices of names; the last change asks for an ACK.
 
     NLM_F_EXCL would refuse what a predecessor left.
@@ -99,7 +99,9 @@ def test_framing(change, exists) -> None:
 
 
 @given(configurations(), st.booleans())
-def test_a_table_replaces_what_is_there_and_comes_in_an_order_that_resolves(config, exists) -> None:
+def test_a_table_replaces_what_is_there_and_comes_in_an_order_that_resolves(
+    config: Config, exists: bool
+) -> None:
     table = build(Plan(config), [1, 2])
     kinds = [m.kind for m in messages(Change(table=table), exists=exists)][1:-1]
     if exists:
@@ -113,7 +115,7 @@ def test_a_table_replaces_what_is_there_and_comes_in_an_order_that_resolves(conf
 
 
 @given(st.builds(Change, chains=CHAINS, remove=ELEMENTS, add=ELEMENTS).filter(bool))
-def test_chains_are_emptied_and_filled_then_elements_removed_then_added(change) -> None:
+def test_chains_are_emptied_and_filled_then_elements_removed_then_added(change: Change) -> None:
     kinds = [message.kind for message in messages(change)[1:-1]]
     refill = [wire.MSG_DELRULE, wire.MSG_NEWRULE, wire.MSG_NEWRULE] * len(change.chains)
     assert kinds[: len(refill)] == refill
@@ -125,7 +127,9 @@ def test_chains_are_emptied_and_filled_then_elements_removed_then_added(change) 
 
 
 @given(ELEMENTS.filter(bool), st.sampled_from([ADD, REMOVE]))
-def test_each_cgroup_is_in_the_map_and_in_the_set_of_its_outcome(changed, kind) -> None:
+def test_each_cgroup_is_in_the_map_and_in_the_set_of_its_outcome(
+    changed: dict[int, Outcome], kind: int
+) -> None:
     change = Change(add=changed) if kind == ADD else Change(remove=changed)
     ids = {name: [struct.pack("=Q", i) for i in found] for name, found in sets(changed).items()}
     assert by_set(messages(change), kind) == ids

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cgtproxy.config.model import Network
 from cgtproxy.nft.model import Element, interval, mark, protocol
 
 NETWORKS = st.one_of(
@@ -39,14 +40,14 @@ def covers(elements: tuple[Element, ...], address: bytes) -> bool:
         ("::ffff/128", "::ffff", "::1:0"),
     ],
 )
-def test_interval(network: str, begin: str, end) -> None:
+def test_interval(network: str, begin: str, end: str | None) -> None:
     first, *rest = interval(ip_network(network))
     assert (first.key, first.text, first.end) == (ip_address(begin).packed, network, False)
     assert [(e.key, e.end) for e in rest] == ([(ip_address(end).packed, True)] if end else [])
 
 
 @given(NETWORKS)
-def test_an_interval_covers_its_network_and_nothing_beside_it(network) -> None:
+def test_an_interval_covers_its_network_and_nothing_beside_it(network: Network) -> None:
     elements = interval(network)
     size = network.max_prefixlen // 8
     first, last = int(network.network_address), int(network.broadcast_address)

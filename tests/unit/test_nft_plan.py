@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
@@ -35,7 +36,7 @@ def hijack(
 
 
 @given(st.lists(NAMES, unique=True, max_size=8))
-def test_any_names_give_different_identifiers_that_nft_reads(names) -> None:
+def test_any_names_give_different_identifiers_that_nft_reads(names: list[str]) -> None:
     tproxies = [Tproxy(name, 1, mark) for mark, name in enumerate(names, 1)]
     table = build(plan(*tproxies), [0])
     for kind in (table.chains, table.sets):
@@ -55,7 +56,7 @@ def test_any_names_give_different_identifiers_that_nft_reads(names) -> None:
         (["x" * 101], ["x" * 100]),
     ],
 )
-def test_identifiers(names, identifiers) -> None:
+def test_identifiers(names: list[str], identifiers: list[str]) -> None:
     tproxies = [Tproxy(name, 1, mark) for mark, name in enumerate(names, 1)]
     assert plan(*tproxies).names == dict(zip(names, identifiers, strict=True))
 
@@ -72,7 +73,9 @@ def test_identifiers(names, identifiers) -> None:
         (("128.0.0.0/1", "0.0.0.0/1"), ["0.0.0.0/0"], []),
     ],
 )
-def test_overlapping_bypass_entries_are_merged(bypass, four, six) -> None:
+def test_overlapping_bypass_entries_are_merged(
+    bypass: Sequence[str], four: list[str], six: list[str]
+) -> None:
     merged = plan(bypass=bypass).bypass
     assert merged == {4: list(map(ip_network, four)), 6: list(map(ip_network, six))}
 
@@ -139,12 +142,12 @@ def redirected(name: str) -> Decision:
         ),
     ],
 )
-def test_outcomes(tproxies, outcomes) -> None:
+def test_outcomes(tproxies: list[Tproxy], outcomes: dict[Decision, Outcome]) -> None:
     assert plan(*tproxies).outcomes == outcomes
 
 
 @given(configurations())
-def test_the_map_tells_every_target_from_every_other(config) -> None:
+def test_the_map_tells_every_target_from_every_other(config: Config) -> None:
     outcomes = Plan(config).outcomes
     assert len(set(outcomes.values())) == len(outcomes) == len(config.tproxies) + 2
     left = [outcome for outcome in outcomes.values() if outcome.verdict == "return"]
@@ -192,7 +195,7 @@ TCP6 = HijackRule(6, "tcp", LOCAL6, 5300, True)
         ),
     ],
 )
-def test_hijacked_queries(tproxy, wanted) -> None:
+def test_hijacked_queries(tproxy: Tproxy, wanted: list[HijackRule]) -> None:
     assert queries(tproxy) == wanted
 
 
@@ -205,6 +208,8 @@ def test_hijacked_queries(tproxy, wanted) -> None:
         ([Tproxy("t", 1, 9, dns_hijack=hijack(ip6=LOCAL6, loopback=False))], []),
     ],
 )
-def test_families_whose_loopback_queries_are_looked_at(tproxies, versions) -> None:
+def test_families_whose_loopback_queries_are_looked_at(
+    tproxies: list[Tproxy], versions: list[int]
+) -> None:
     made = plan(*tproxies)
     assert [version for version in (4, 6) if made.loopback(version)] == versions

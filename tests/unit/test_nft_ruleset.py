@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from itertools import product
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +29,9 @@ def targets_of(table: Table, item: Set) -> set[str]:
 
 
 @given(configurations(), LEVELS)
-def test_everything_named_is_there_and_nothing_is_out_of_reach(config, levels) -> None:
+def test_everything_named_is_there_and_nothing_is_out_of_reach(
+    config: Config, levels: Sequence[int]
+) -> None:
     table = build(Plan(config), levels)
     chains = {chain.name: chain for chain in table.chains}
     sets = {item.name: item for item in table.sets}
@@ -51,7 +54,7 @@ def test_everything_named_is_there_and_nothing_is_out_of_reach(config, levels) -
 
 
 @given(configurations(), LEVELS)
-def test_statements_after_a_verdict_do_not_exist(config, levels) -> None:
+def test_statements_after_a_verdict_do_not_exist(config: Config, levels: Sequence[int]) -> None:
     for chain in build(Plan(config), levels).chains:
         for rule in chain.rules:
             ends = [s.text for s in rule if re.match("accept|drop|return|goto|reject", s.text)]
@@ -59,7 +62,7 @@ def test_statements_after_a_verdict_do_not_exist(config, levels) -> None:
 
 
 @given(configurations(), LEVELS)
-def test_the_deepest_level_is_looked_at_first(config, levels) -> None:
+def test_the_deepest_level_is_looked_at_first(config: Config, levels: Sequence[int]) -> None:
     text = [rule[0].text for rule in build(Plan(config), levels).chain("cgroups").rules]
     found = [int(m[1]) for t in text if (m := re.match(r"socket cgroupv2 level (\d+)", t))]
     assert found == sorted(levels, reverse=True)
@@ -129,7 +132,7 @@ def fate(config: Config, packet: Packet) -> Tproxy | str:
     return tproxy
 
 
-def hijacks(tproxy: Tproxy, packet: Packet):
+def hijacks(tproxy: Tproxy, packet: Packet) -> bool:
     asked = (packet.destination.version, packet.protocol)
     found = [query for query in queries(tproxy) if (query.version, query.protocol) == asked]
     return found[0] if found and packet.port == 53 else None
@@ -146,14 +149,14 @@ def zone(config: Config, packet: Packet) -> int:
 
 @settings(max_examples=40)
 @given(crowded())
-def test_every_packet_has_the_fate_that_the_configuration_tells(config) -> None:
+def test_every_packet_has_the_fate_that_the_configuration_tells(config: Any) -> None:
     """Walks through the rules as written; that the kernel agrees is for the tests of the kernel."""
     walk_through(config, complete_tree(config))
 
 
 @settings(max_examples=20)
 @given(st.data())
-def test_so_it_has_with_any_configuration_and_any_cgroups(data) -> None:
+def test_so_it_has_with_any_configuration_and_any_cgroups(data: st.DataObject) -> None:
     config = data.draw(configurations(), label="config")
     walk_through(config, data.draw(trees(config), label="tree"))
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cgtproxy.config.model import Config
 from cgtproxy.nft.model import Chain, Hook, Set, Table
 from cgtproxy.nft.plan import Outcome, Plan
 from cgtproxy.nft.ruleset import build
@@ -42,7 +43,7 @@ def pairs(draw: st.DrawFn) -> tuple[State, State]:
 
 
 @given(pairs())
-def test_the_difference_makes_seen_what_is_wanted(pair) -> None:
+def test_the_difference_makes_seen_what_is_wanted(pair: tuple[State, State]) -> None:
     wanted, seen = pair
     before = deepcopy(wanted)
     apply(seen, diff(wanted, seen), wanted.table)
@@ -51,7 +52,7 @@ def test_the_difference_makes_seen_what_is_wanted(pair) -> None:
 
 
 @given(pairs())
-def test_a_change_names_only_what_differs(pair) -> None:
+def test_a_change_names_only_what_differs(pair: tuple[State, State]) -> None:
     wanted, seen = pair
     change = diff(wanted, seen)
     if change.table is not None:
@@ -66,7 +67,7 @@ def test_a_change_names_only_what_differs(pair) -> None:
 
 
 @given(pairs(), st.sets(st.integers(1, 9)))
-def test_what_is_not_touched_stays(pair, touched) -> None:
+def test_what_is_not_touched_stays(pair: tuple[State, State], touched: set[int]) -> None:
     wanted, seen = pair
     seen.table = wanted.table
     before = dict(seen.elements)
@@ -80,7 +81,9 @@ def test_what_is_not_touched_stays(pair, touched) -> None:
 
 
 @given(configurations(), ELEMENTS, st.sets(st.integers(0, 9)), st.sets(st.integers(0, 9)))
-def test_other_levels_change_rules_only(config, elements, old_levels, new_levels) -> None:
+def test_other_levels_change_rules_only(
+    config: Config, elements: dict[int, Outcome], old_levels: set[int], new_levels: set[int]
+) -> None:
     plan = Plan(config)
     seen = State(build(plan, sorted(old_levels)), dict(elements))
     wanted = State(build(plan, sorted(new_levels)), dict(elements))
@@ -106,7 +109,7 @@ def test_nothing_seen_means_everything_anew() -> None:
         Table((), (Chain("a", ()), Chain("b", (), Hook("filter", "output", 0)))),
     ],
 )
-def test_another_structure_is_made_anew(other) -> None:
+def test_another_structure_is_made_anew(other: Table) -> None:
     table = Table((), (Chain("a", ()), Chain("b", ())))
     assert diff(State(table), State(other)).table is table
 

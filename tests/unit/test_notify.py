@@ -106,5 +106,5 @@ def test_a_manager_that_went_away_is_no_error(tmp_path: Path) -> None:
         ({"WATCHDOG_USEC": "²"}, None),
     ],
 )
-def test_watchdog(environ, seconds) -> None:
+def test_watchdog(environ: dict[str, str], seconds: float | None) -> None:
     assert Notifier(environ).watchdog_seconds == seconds

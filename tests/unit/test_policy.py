@@ -28,12 +28,14 @@ def naive(rules: list[Rule], path: bytes) -> int | None:
 
 
 @given(RULES, PATHS)
-def test_the_first_match_wins(rules, path) -> None:
+def test_the_first_match_wins(rules: list[Rule], path: bytes) -> None:
     assert Policy(rules).match(path) == naive(rules, path)
 
 
 @given(RULES, PATHS, st.sampled_from([DIRECT, DROP, PROXY]))
-def test_what_no_rule_matches_follows_its_parent(rules, path, inherited) -> None:
+def test_what_no_rule_matches_follows_its_parent(
+    rules: list[Rule], path: bytes, inherited: Decision
+) -> None:
     index, target = Policy(rules).decide(path, inherited)
     assert index == naive(rules, path)
     assert target == (inherited if index is None else rules[index].decision)
@@ -57,7 +59,7 @@ def test_what_no_rule_matches_follows_its_parent(rules, path, inherited) -> None
         (r"\xff", b"/\xff", False),  # the letter ÿ, not the byte
     ],
 )
-def test_how_a_path_is_matched(pattern: str, path, matches: bool) -> None:
+def test_how_a_path_is_matched(pattern: str, path: bytes, matches: bool) -> None:
     assert (Policy([Rule(pattern, DROP)]).match(path) == 0) is matches
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from socket import AF_INET, AF_INET6
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from cgtproxy.config.model import Config, Tproxy
 from cgtproxy.routing import model
-from cgtproxy.routing.model import Families, IpRule, Route, decode, encode, wanted
+from cgtproxy.routing.model import Entry, Families, IpRule, Route, decode, encode, wanted
 from cgtproxy.runtime.netlink.wire import Message, attribute, parse_attributes, u32
 
 FAMILIES = st.sampled_from([AF_INET, AF_INET6])
@@ -22,7 +23,7 @@ HEADER = struct.Struct("=BBBBBBBBI")
 NAMES = ("family", "to", "source", "tos", "table", "protocol", "scope", "action", "flags")
 
 
-def told(entry, kind: int = 0, extra: bytes = b"", **header: int) -> Message:
+def told(entry: Entry, kind: int = 0, extra: bytes = b"", **header: int) -> Message:
     """What the kernel tells of an entry, but for what is given here."""
     body = encode(entry)
     fields = dict(zip(NAMES, HEADER.unpack_from(body), strict=True)) | header
@@ -40,7 +41,7 @@ def replaced(attributes: bytes, by: bytes) -> list[bytes]:
 
 
 @given(ENTRIES, st.booleans())
-def test_what_is_added_or_deleted_is_recognized(entry, deleted) -> None:
+def test_what_is_added_or_deleted_is_recognized(entry: Entry, deleted: bool) -> None:
     add, delete = (
         (model.RTM_NEWRULE, model.RTM_DELRULE)
         if isinstance(entry, IpRule)
@@ -88,7 +89,7 @@ ROUTE = Route(AF_INET6, 300)
         pytest.param(Message(model.RTM_NEWRULE, 0, 0, 0, bytes(12)), id="a header alone"),
     ],
 )
-def test_anybody_elses_is_not_ours(message) -> None:
+def test_anybody_elses_is_not_ours(message: Message) -> None:
     assert decode(message) is None
 
 
@@ -103,12 +104,12 @@ def test_a_table_below_256_may_stand_in_the_header_alone() -> None:
         assert decode(message._replace(body=body)) == entry
 
 
-def header_of(body: bytes):
+def header_of(body: bytes) -> Any:
     return zip(NAMES, HEADER.unpack_from(body), strict=True)
 
 
 @given(ENTRIES, st.data())
-def test_a_cut_message_is_harmless(entry, data) -> None:
+def test_a_cut_message_is_harmless(entry: Entry, data: st.DataObject) -> None:
     message = told(entry)
     length = data.draw(st.integers(0, len(message.body)))
     decode(message._replace(body=message.body[:length]))
@@ -150,7 +151,7 @@ CONFIG = Config(None, 300, 5, tproxies=(Tproxy("a", 1, 7), Tproxy("b", 2, 8)))
         ),
     ],
 )
-def test_wanted(known, on_loopback, entries) -> None:
+def test_wanted(known: set[int], on_loopback: set[int], entries: set[Entry]) -> None:
     families = Families(known=frozenset(known), on_loopback=frozenset(on_loopback))
     assert wanted(CONFIG, families) == entries
 

@@ -11,7 +11,7 @@ from cgtproxy.config.schemes import DIRECT
 from cgtproxy.proxy.supervisor.dns_sockets import DnsSockets
 
 
-def ipv6(wanted) -> None:
+def ipv6(wanted: bool) -> None:
     Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6").write_text(str(int(not wanted)))
 
 
@@ -23,7 +23,7 @@ subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 sockets = DnsSockets()
 
 
-def count():
+def count() -> list[int]:
     return [len(kind) for kind in sockets.of(config)["a"][:2]]
 
 
