@@ -8,7 +8,11 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import pytest
 
+from cgtproxy.config import checks, warnings
+from cgtproxy.config.checks import CHECKS
 from cgtproxy.config.containers import List, Named
+from cgtproxy.config.dns import checks as dns_checks
+from cgtproxy.config.dns import warnings as dns_warnings
 from cgtproxy.config.dns.keys import DEFAULT_EXCLUDE, DnsHijackKeys, DnsKeys
 from cgtproxy.config.dns.scalars import Pool
 from cgtproxy.config.keys import FileKeys, RuleKeys, TproxyKeys, WorkersKeys
@@ -27,6 +31,7 @@ from cgtproxy.config.regex import Pattern
 from cgtproxy.config.scalars import Address, Choice
 from cgtproxy.config.section import Key, Section, Table
 from cgtproxy.config.value import Type
+from cgtproxy.config.warnings import WARNINGS
 
 MODELS: dict[type[Section], tuple[type, ...]] = {
     FileKeys: (Config,),
@@ -77,6 +82,17 @@ def default_of(model: Any, name: str) -> Any:
 
 def test_all_sections_are_here() -> None:
     assert set(MODELS) == set(Section.__subclasses__())
+
+
+def test_every_check_and_every_warning_runs() -> None:
+    modules = (checks, dns_checks, warnings, dns_warnings)
+    found = {
+        function
+        for module in modules
+        for name, function in vars(module).items()
+        if name.startswith(("check_", "warn_"))
+    }
+    assert found == {*CHECKS, *WARNINGS}
 
 
 @each_key

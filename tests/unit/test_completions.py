@@ -1,4 +1,4 @@
-"""The shells' completions know what the command line knows."""
+"""The shells' completions and the manual know what the command line knows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 
 from cgtproxy.cli import _parser
 
-COMPLETIONS = Path(__file__).parents[2] / "completions"
+ROOT = Path(__file__).parents[2]
+COMPLETIONS = ROOT / "completions"
 
 
 def words(parser: argparse.ArgumentParser) -> set[str]:
@@ -28,8 +29,16 @@ def words(parser: argparse.ArgumentParser) -> set[str]:
 
 @pytest.mark.parametrize("name", ["cgtproxy.bash", "_cgtproxy", "cgtproxy.fish"])
 def test_every_command_choice_and_option_is_there(name: str) -> None:
-    text = (COMPLETIONS / name).read_text()
-    assert not {word for word in words(_parser()) if not re.search(rf"(?<!\w){word}\b", text)}
+    assert not missing_in((COMPLETIONS / name).read_text())
+
+
+def test_the_manual_has_an_entry_for_each() -> None:
+    text = (ROOT / "man/cgtproxy.8").read_text()
+    assert not missing_in("\n".join(re.findall(r"^\.It (?:Cm|Fl) .*$", text, re.MULTILINE)))
+
+
+def missing_in(text: str) -> set[str]:
+    return {word for word in words(_parser()) if not re.search(rf"(?<!\w){word}\b", text)}
 
 
 @pytest.mark.parametrize(

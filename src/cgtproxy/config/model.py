@@ -153,6 +153,11 @@ DEFAULT_WORKERS = Workers()
 
 @dataclass(frozen=True, slots=True)
 class Tproxy:
+    """A TPROXY server: the port it listens on, and the mark that sends packets to it.
+
+    `server` None: another program is the server. `no_udp` and `no_ipv6` go direct.
+    """
+
     name: str
     port: int
     mark: int
@@ -210,6 +215,7 @@ class Config:
 
     @property
     def limits(self) -> Workers:
+        """`workers`, or its defaults."""
         return self.workers or DEFAULT_WORKERS
 
     @property

@@ -57,6 +57,7 @@ def split(text: str) -> tuple[SplitResult, int | None]:
 
 
 def read_port(number: int) -> int:
+    """The port that a URL has. Raises ValueError for 0."""
     if not number:
         raise ValueError("port 0 is no port")
     return number
