@@ -28,6 +28,7 @@ from cgtproxy.proxy.protocols.dns_server import (
     reply,
     truncate,
 )
+from protocols.dns_names import escaped
 
 HEADER_SIZE = 12
 HEADER = bytes.fromhex("1234 0100 0001 0000 0000 0000")
@@ -63,16 +64,6 @@ def queries(draw: st.DrawFn) -> dns.message.QueryMessage:
             options=draw(st.lists(OPTIONS, max_size=3)),
         )
     return query
-
-
-def escaped(name: dns.name.Name) -> str:
-    """As our names are: with all three digits, and for more bytes than dnspython's."""
-    plain = b"abcdefghijklmnopqrstuvwxyz0123456789-_"
-    labels = (
-        "".join(chr(b) if b in plain else f"\\{b:03}" for b in label.lower())
-        for label in name.labels[:-1]
-    )
-    return ".".join(labels)
 
 
 @given(queries())

@@ -21,6 +21,7 @@ from cgtproxy.proxy.protocols.dns import (
 )
 
 NAME = "www.example.com"
+QUERY = build_query(7, NAME, A)
 CHAIN = (
     ("www.example.com.", 300, "CNAME", "a.Example.NET."),
     ("A.example.net.", 200, "CNAME", "b.example.net."),
@@ -61,7 +62,7 @@ def test_no_query_for_what_is_no_name(name: str) -> None:
 
 @pytest.mark.parametrize("records", [CHAIN, CHAIN[::-1], CHAIN[1:] + CHAIN[:1]])
 def test_aliases_are_followed(records: tuple[tuple[str | int, ...], ...]) -> None:
-    rcode, found, ttl = parse_addresses(answer(*records), 7, "WWW.example.com.", A)
+    rcode, found, ttl = parse_addresses(build_query(7, "WWW.example.com.", A), answer(*records))
     assert (rcode, sorted(found), ttl) == (0, list(FOUND), 200)
 
 
@@ -71,48 +72,48 @@ def test_addresses_of_others_and_other_records_do_not_count() -> None:
         ("b.example.net.", 1, "AAAA", "2001:db8::1"),
         ("www.example.com.", 1, "TXT", "x"),
     )
-    assert parse_addresses(answer(*CHAIN, *others), 7, NAME, A) == Addresses(0, FOUND, 200)
+    assert parse_addresses(QUERY, answer(*CHAIN, *others)) == Addresses(0, FOUND, 200)
 
 
 def test_aliases_of_another_class_do_not_count() -> None:
     data = answer(*CHAIN).replace(b"\0\5\0\1", b"\0\5\0\3")
-    assert parse_addresses(data, 7, NAME, A) == Addresses(0, (), 0)
+    assert parse_addresses(QUERY, data) == Addresses(0, (), 0)
 
 
 def test_ipv6() -> None:
     data = answer((NAME + ".", 9, "AAAA", "2001:db8::1"), rrtype=AAAA)
     expected = bytes.fromhex("20010db8000000000000000000000001")
-    assert parse_addresses(data, 7, NAME, AAAA) == Addresses(0, (expected,), 9)
+    assert parse_addresses(build_query(7, NAME, AAAA), data) == Addresses(0, (expected,), 9)
 
 
 def test_no_addresses() -> None:
-    assert parse_addresses(answer(), 7, NAME, A) == Addresses(0, (), 0)
-    assert parse_addresses(answer(*CHAIN[:2]), 7, NAME, A) == Addresses(0, (), 200)
-    assert parse_addresses(answer(*CHAIN, rcode=NXDOMAIN), 7, NAME, A) == Addresses(3, (), 0)
+    assert parse_addresses(QUERY, answer()) == Addresses(0, (), 0)
+    assert parse_addresses(QUERY, answer(*CHAIN[:2])) == Addresses(0, (), 200)
+    assert parse_addresses(QUERY, answer(*CHAIN, rcode=NXDOMAIN)) == Addresses(3, (), 0)
 
 
 def test_aliases_in_a_circle_end() -> None:
     circle = ("b.example.net.", 1, "CNAME", NAME + ".")
-    assert parse_addresses(answer(*CHAIN[:2], circle), 7, NAME, A) == Addresses(0, (), 1)
+    assert parse_addresses(QUERY, answer(*CHAIN[:2], circle)) == Addresses(0, (), 1)
 
 
 @pytest.mark.parametrize("rcode", [1, 2, 4, 5])
 def test_a_server_that_understood_nothing(rcode: int) -> None:
     """It answers with the header alone."""
     data = b"\0\7\x81" + bytes((0x80 | rcode,)) + bytes(8)
-    assert parse_addresses(data, 7, NAME, A) == Addresses(rcode, (), 0)
+    assert parse_addresses(QUERY, data) == Addresses(rcode, (), 0)
 
 
 def test_the_highest_bit_of_a_ttl_makes_it_0() -> None:
     data = bytearray(answer((NAME + ".", 0x11223344, "A", "192.0.2.1")))
     data[data.index(b"\x11\x22\x33\x44")] = 0x91
-    assert parse_addresses(bytes(data), 7, NAME, A).ttl == 0
+    assert parse_addresses(QUERY, bytes(data)).ttl == 0
 
 
 def test_truncated() -> None:
     with pytest.raises(MalformedError, match="truncated"):
-        parse_addresses(answer(*CHAIN[:2], flags=dns.flags.TC), 7, NAME, A)
-    assert parse_addresses(answer(*CHAIN, flags=dns.flags.TC), 7, NAME, A).found == FOUND
+        parse_addresses(QUERY, answer(*CHAIN[:2], flags=dns.flags.TC))
+    assert parse_addresses(QUERY, answer(*CHAIN, flags=dns.flags.TC)).found == FOUND
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_truncated() -> None:
 )
 def test_answers_to_something_else(id_: int, name: str, rrtype: int) -> None:
     with pytest.raises(MalformedError, match="answers"):
-        parse_addresses(answer(*CHAIN), id_, name, rrtype)
+        parse_addresses(build_query(id_, name, rrtype), answer(*CHAIN))
 
 
 def test_neither_queries_nor_other_things_are_answers() -> None:
@@ -135,14 +136,14 @@ def test_neither_queries_nor_other_things_are_answers() -> None:
         data[:4] + b"\0\2" + data[6:],
     ):
         with pytest.raises(MalformedError, match="answers"):
-            parse_addresses(other, 7, NAME, A)
+            parse_addresses(QUERY, other)
 
 
 def test_an_address_of_the_wrong_size() -> None:
     data = answer((NAME + ".", 1, "A", "192.0.2.1"))
     at = data.index(b"\0\4\xc0\0\2\1")
     with pytest.raises(MalformedError, match="size"):
-        parse_addresses(data[:at] + b"\0\3" + data[at + 3 :], 7, NAME, A)
+        parse_addresses(QUERY, data[:at] + b"\0\3" + data[at + 3 :])
 
 
 def test_no_part_of_an_answer_is_one() -> None:
@@ -150,7 +151,7 @@ def test_no_part_of_an_answer_is_one() -> None:
     end = whole.index(FOUND[1]) + 4
     for size in range(end):
         with pytest.raises(MalformedError):
-            parse_addresses(whole[:size], 7, NAME, A)
+            parse_addresses(QUERY, whole[:size])
 
 
 @given(st.data())
@@ -160,7 +161,7 @@ def test_any_bytes_are_addresses_or_malformed(data: st.DataObject) -> None:
         at = data.draw(st.integers(2, len(said) - 1))
         said[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
     try:
-        addresses = parse_addresses(bytes(said), 7, NAME, A)
+        addresses = parse_addresses(QUERY, bytes(said))
     except MalformedError:
         return
     assert all(len(found) == 4 for found in addresses.found)

@@ -26,27 +26,11 @@ from cgtproxy.proxy.protocols.dns import A, Addresses, MalformedError, build_que
 from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
 from cgtproxy.proxy.protocols.http import LONGEST, HttpConnect
 from cgtproxy.proxy.protocols.socks5 import MOST_UDP_HEADER, HostPort, Socks5, parse_datagram
+from protocols.mutation import mutated
 
 BYTES = 10_000_000
 POOL = FakePool(network=IPv4Network("198.18.0.0/29"))
 KEPT = 100
-
-
-def mutated(random: Random, right: Sequence[bytes]) -> bytes:
-    data = bytearray(random.choice(right))
-    for _ in range(random.choice((0, 1, 1, 1, 2, 4, 16))):
-        at = random.randrange(len(data) + 1)
-        match random.randrange(4):
-            case 0:
-                data[at : at + 1] = random.randbytes(1)
-            case 1:
-                data[at : at + random.randrange(5)] = random.randbytes(random.randrange(5))
-            case 2:
-                data[at : at + 1] = random.choice((b"\0", b"\xff", b"\xc0\x0c", b"\xc0", b"\x3f"))
-            case _:
-                other = random.choice(right)
-                data[at:] = other[random.randrange(len(other)) :]
-    return bytes(data)
 
 
 def messages(random: Random, right: Sequence[bytes], beginning: int) -> Iterator[bytes]:
@@ -110,7 +94,8 @@ def test_dns_queries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_dns_answers() -> None:
-    query = dns.message.from_wire(build_query(7, "www.example", A))
+    wire = build_query(7, "www.example", A)
+    query = dns.message.from_wire(wire)
     right = []
     for records in (
         "www.example. 9 IN A 192.0.2.1",
@@ -122,7 +107,7 @@ def test_dns_answers() -> None:
     seen: Counter[bool] = Counter()
     for data in messages(Random(2), right, 12):
         try:
-            addresses = parse_addresses(data, 7, "www.example", A)
+            addresses = parse_addresses(wire, data)
         except MalformedError:
             seen[False] += 1
             continue

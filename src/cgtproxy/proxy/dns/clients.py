@@ -15,7 +15,7 @@ from typing import Protocol
 from cgtproxy.proxy.dns.dial import TIMEOUT, DialError, Resolve, Route, for_asyncio, reason
 from cgtproxy.proxy.io.addresses import numeric
 from cgtproxy.proxy.io.sockets import outgoing_datagrams
-from cgtproxy.proxy.protocols.dns import TC
+from cgtproxy.proxy.protocols.dns import TC, is_answer
 
 _RESEND = (1.0, 2.0)  # seconds to wait for an answer, each time that the question is sent
 _IDLE = 60.0  # seconds until a connection is closed that nobody uses
@@ -177,16 +177,3 @@ class _Connection:
             for _, future in self._waiting.values():
                 if not future.done():
                     future.set_exception(ClosedError("it closed the connection"))
-
-
-def is_answer(query: bytes, answer: bytes) -> bool:
-    """Whether that is what was asked for (RFC 5452, section 9.1)."""
-    # Here, for it takes memory, and many a configuration makes up all that is asked for.
-    import dns.exception
-    import dns.message
-
-    try:
-        asked = dns.message.from_wire(query, question_only=True)
-        return asked.is_response(dns.message.from_wire(answer, question_only=True))
-    except (dns.exception.DNSException, ValueError):
-        return False

@@ -8,8 +8,9 @@ from typing import Any
 
 import httpcore
 
-from cgtproxy.proxy.dns.clients import LARGEST, AskError, is_answer
+from cgtproxy.proxy.dns.clients import LARGEST, AskError
 from cgtproxy.proxy.dns.dial import TIMEOUT, DialError, Route, reason
+from cgtproxy.proxy.protocols.dns import is_answer
 
 _TIMEOUTS = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT)}
 _HEADERS = [("Content-Type", "application/dns-message"), ("Accept", "application/dns-message")]

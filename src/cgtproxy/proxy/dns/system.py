@@ -67,8 +67,8 @@ class System:
 
     async def _look_up(self, host: str, rrtype: int) -> tuple[int, list[str]]:
         try:
-            answer = await self._current().ask(build_query(0, host, rrtype))
-            _, found, ttl = parse_addresses(answer, 0, host, rrtype)
+            query = build_query(0, host, rrtype)
+            _, found, ttl = parse_addresses(query, await self._current().ask(query))
         except (AskError, ValueError):  # a MalformedError is one
             return 0, []
         return ttl, [socket.inet_ntop(_FAMILIES[rrtype], packed) for packed in found]

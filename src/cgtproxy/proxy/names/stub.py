@@ -169,8 +169,9 @@ class _Exchange:
         self._reactor = look_up.stub.reactor
         missing = [rrtype for rrtype in _FAMILIES if rrtype not in look_up.found]
         self._refused = False
-        self._ids = {rrtype: int.from_bytes(os.urandom(2), "big") for rrtype in missing}
-        self._unsent = [build_query(self._ids[rrtype], look_up.name, rrtype) for rrtype in missing]
+        # By rrtype: those that are not answered yet.
+        self._queries = {rrtype: build_query(_new_id(), look_up.name, rrtype) for rrtype in missing}
+        self._unsent = list(self._queries.values())
         family, address = server
         self._sock: Socket | None = outgoing_datagrams(family, look_up.stub.mark)
         try:
@@ -203,17 +204,17 @@ class _Exchange:
                 self._take(self._sock.recv(_READ))
 
     def _take(self, data: bytes) -> None:
-        for rrtype, id_ in list(self._ids.items()):
+        for rrtype, query in list(self._queries.items()):
             try:
-                answer = parse_addresses(data, id_, self._look_up.name, rrtype)
+                answer = parse_addresses(query, data)
             except MalformedError:
                 continue
-            del self._ids[rrtype]
+            del self._queries[rrtype]
             if answer.rcode in (NOERROR, NXDOMAIN):
                 self._look_up.answered(rrtype, answer)
             else:
                 self._refused = True
-        if self._refused and not self._ids:
+        if self._refused and not self._queries:
             self._fail()
 
     def _fail(self) -> None:
@@ -225,3 +226,8 @@ class _Exchange:
             self._reactor.drop(self._sock.fileno())
             self._sock.close()
             self._sock = None
+
+
+def _new_id() -> int:
+    """One that others cannot guess (RFC 5452, section 9.2)."""
+    return int.from_bytes(os.urandom(2), "big")

@@ -26,6 +26,7 @@ _ESCAPES = {
     if chr(byte) not in string.ascii_lowercase + string.digits + "-_"
 }
 _ADDRESS_SIZES = {A: 4, AAAA: 16}
+_WITHOUT_QUESTION = (FORMERR, SERVFAIL, NOTIMP, REFUSED)
 
 
 class MalformedError(ValueError):
@@ -112,32 +113,51 @@ def build_query(id_: int, name: str, rrtype: int, *, edns: bool = True) -> bytes
     return header + write_name(name) + QUESTION.pack(rrtype, IN) + opt
 
 
-def parse_addresses(answer: bytes, id_: int, name: str, rrtype: int) -> Addresses:
-    """The addresses in the answer to `build_query(id_, name, rrtype)`, where `rrtype` is A or AAAA.
+def is_answer(query: bytes, message: bytes) -> bool:
+    """Whether `message` is a response to `query`, by RFC 5452, section 9.1: the same id, opcode and
+    question. `query` must be well-formed and have one question.
+
+    Case does not count in names. A server that has understood no more than the header may leave
+    the question out.
+    """
+    if len(message) < HEADER.size or message[:2] != query[:2]:
+        return False
+    sent, flags = (int.from_bytes(data[2:4], "big") for data in (query, message))
+    if not flags & QR or (sent ^ flags) & OPCODE:
+        return False
+    questions = int.from_bytes(message[4:6], "big")
+    if not questions:
+        return flags & RCODE in _WITHOUT_QUESTION
+    # Nothing precedes the first name to which a pointer could lead: it is the same byte for byte.
+    name_end = HEADER.size
+    while length := query[name_end]:
+        name_end += 1 + length
+    name, rest = slice(HEADER.size, name_end), slice(name_end, name_end + 1 + QUESTION.size)
+    return (
+        questions == 1
+        and query[rest] == message[rest]
+        and query[name].lower() == message[name].lower()  # which leaves lengths as they are
+    )
+
+
+def parse_addresses(query: bytes, answer: bytes) -> Addresses:
+    """The addresses in the answer to a query of build_query() for A or AAAA.
 
     There are none where `rcode` is not 0. Raises MalformedError, also for an answer to something
     else, and for one that is truncated before the first address.
     """
+    if not is_answer(query, answer):
+        raise MalformedError("this answers something else")
+    _, flags, _, answers, _, _ = HEADER.unpack_from(answer)
+    if rcode := flags & RCODE:
+        return Addresses(rcode, (), 0)
     try:
-        return _addresses(answer, id_, name.rstrip(".").lower(), rrtype)
+        name, end = read_name(query, HEADER.size)
+        rrtype, _ = QUESTION.unpack_from(query, end)
+        rows = list(records(answer, end + QUESTION.size, answers))
+        found, ttl = _follow(answer, rows, name, rrtype)
     except (IndexError, struct.error):
         raise MalformedError("the message is cut short") from None
-
-
-def _addresses(data: bytes, id_: int, name: str, rrtype: int) -> Addresses:
-    given, flags, questions, answers, _, _ = HEADER.unpack_from(data)
-    rcode = flags & RCODE
-    if given != id_ or not flags & QR or flags & OPCODE:
-        raise MalformedError("this answers something else")
-    if not questions and rcode:  # a server that understood no more than the header
-        return Addresses(rcode, (), 0)
-    asked, at = read_name(data, HEADER.size)
-    end = at + QUESTION.size
-    if (questions, asked, *QUESTION.unpack_from(data, at)) != (1, name, rrtype, IN):
-        raise MalformedError("this answers another question")
-    if rcode:
-        return Addresses(rcode, (), 0)
-    found, ttl = _follow(data, list(records(data, end, answers)), name, rrtype)
     if not found and flags & TC:
         raise MalformedError("the answer is truncated")
     return Addresses(rcode, found, ttl)
