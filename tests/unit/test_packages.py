@@ -21,7 +21,6 @@ def config(dns: Dns | None) -> Config:
 @pytest.mark.parametrize(
     ("module", "unharmed", "harmed", "told"),
     [
-        ("dns", [None], [Dns(()), Dns((), (HTTPS,))], "python3-dnspython"),
         ("h2", [None, Dns(())], [Dns((), (HTTPS,)), Dns((), (SYSTEM, HTTPS))], "python3-h2"),
         ("httpcore", [Dns(())], [Dns((), exclude_upstreams=(HTTPS,))], "python3-httpx"),
     ],

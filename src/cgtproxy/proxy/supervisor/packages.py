@@ -15,8 +15,6 @@ class PackageMissingError(CgtproxyError):
 def require_packages(config: Config) -> None:
     """Raises PackageMissingError; nothing is imported here."""
     dns = config.dns_servers.values()
-    if dns:
-        _require("dns", {"dns": "dnspython"})
     if any(u.scheme == "https" for one in dns for u in (*one.upstreams, *one.exclude_upstreams)):
         _require("https:// as a DNS upstream", {"httpcore": "httpx", "anyio": "httpx", "h2": "h2"})
 
