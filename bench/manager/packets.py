@@ -11,9 +11,10 @@ from pathlib import Path
 
 import bed
 from cgtproxy.config.parser import parse
+from cgtproxy.nft.decision import CGROUP_MAP
 from cgtproxy.nft.model import Table
 from cgtproxy.nft.plan import Plan
-from cgtproxy.nft.ruleset import CGROUP_MAP, build
+from cgtproxy.nft.ruleset import build
 from cgtproxy.nft.text import render
 
 from .candidate import CONFIG

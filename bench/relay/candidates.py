@@ -26,9 +26,13 @@ def cgtproxy(directory: Path, socks: bool) -> Sequence[str]:
 def sing_box(directory: Path, socks: bool) -> Sequence[str]:
     file = directory / "sing-box.json"
     inbound = {"type": "tproxy", "listen": "::", "listen_port": PORT}
-    outbound = {"type": "direct"}
+    outbound: dict[str, str | int] = {"type": "direct"}
     if socks:
-        outbound = {"type": "socks", "server": "127.0.0.1", "server_port": SOCKS}
+        outbound = {
+            "type": "socks",
+            "server": "127.0.0.1",
+            "server_port": SOCKS,
+        }
     log = {"level": "error"}
     file.write_text(json.dumps({"log": log, "inbounds": [inbound], "outbounds": [outbound]}))
     return [sing_box_path(), "run", "-c", str(file)]

@@ -27,9 +27,10 @@ def config(
     bypass: Sequence[str] = ("127.0.0.0/8", "::1"),
     **keys: Any,
 ) -> str:
-    """One TPROXY, `built-in`, with `upstream` and these other keys; all of /app goes to it."""
+    """One TPROXY, `built-in`, to which all of /app goes; its keys have `_` for `-`."""
     workers = keys.pop("workers", {"count": 2})
-    tproxies = {"built-in": {"port": PORT, "mark": 3005, "upstream": upstream, **keys}}
+    given = {key.replace("_", "-"): value for key, value in keys.items()}
+    tproxies = {"built-in": {"port": PORT, "mark": 3005, "upstream": upstream, **given}}
     rules = rules or {"^/app": "built-in"}
     return manager_config(rules, tproxies=tproxies, workers=workers, bypass=bypass)
 

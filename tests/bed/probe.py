@@ -41,6 +41,11 @@ class Outcome(NamedTuple):
     local: tuple[str, int] | None = None
     peer: tuple[str, int] | None = None
 
+    @property
+    def client(self) -> str:
+        """The address of the client as the server saw it; "" if nobody answered."""
+        return self.peer[0] if self.peer else ""
+
     @classmethod
     def parse(cls, text: str) -> Outcome:
         match text.split(" "):

@@ -80,6 +80,7 @@ class Service:
         found = wait_until(
             lambda: re.search(pattern, self.messages(), re.MULTILINE), f"message {pattern!r}"
         )
+        assert found
         return found[0]
 
     def process_status(self) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from hypothesis import strategies as st
@@ -20,6 +20,7 @@ from cgtproxy.config.model import (
     DnsHijack,
     DnsUpstream,
     FakePool,
+    ListenAddress,
     Rule,
     Server,
     Tproxy,
@@ -75,7 +76,7 @@ OPTIONS = some({"no-udp": st.booleans(), "no-ipv6": st.booleans(), "dns-hijack":
 def documents(draw: st.DrawFn) -> tuple[dict[str, Any], Config]:
     root, wanted_root = draw(ROOTS)
     tables = st.integers(1, U32).filter(lambda table: table not in (253, 254, 255))
-    document = {"version": 1, "cgroup-root": root, "route-table": draw(tables)}
+    document: dict[str, Any] = {"version": 1, "cgroup-root": root, "route-table": draw(tables)}
     document |= draw(some({"rule-priority": st.integers(1, 32765), "monitor": MONITORS}))
     bypass = draw(st.lists(NETWORKS, max_size=5))
     marks = draw(st.lists(MARKS, unique=True, max_size=4))
@@ -164,11 +165,11 @@ def _server(keys: dict[str, Any] | None) -> Dns | None:
     listen = [one.rpartition(":") for one in several(keys["listen"])]
     exclude = keys.get("exclude")
     pool = FakePool(
-        ip_network(keys.get("pool", "198.18.0.0/15"), strict=False),
-        ip_network(keys.get("pool6", "fc00::/18")),
+        IPv4Network(keys.get("pool", "198.18.0.0/15"), strict=False),
+        IPv6Network(keys.get("pool6", "fc00::/18")),
     )
     return Dns(
-        tuple((ip_address(host.strip("[]")), int(port)) for host, _, port in listen),
+        tuple(ListenAddress(ip_address(host.strip("[]")), int(port)) for host, _, port in listen),
         tuple(DNS_URLS[url] for url in several(keys.get("upstream") or "system://")),
         keys.get("through") or "upstream",
         DEFAULT_EXCLUDE if exclude is None else tuple(e.lower().rstrip(".") for e in exclude),

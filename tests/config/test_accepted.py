@@ -80,7 +80,7 @@ def test_what_may_be_left_out_may_be_null(empty: str) -> None:
 def test_builtin_sends_everything_direct() -> None:
     parsed = parse(BUILTIN, "built-in")
     assert parsed.warnings == ()
-    assert parsed.config.rules == parsed.config.tproxies == ()
+    assert (parsed.config.rules, parsed.config.tproxies) == ((), ())
 
 
 @pytest.mark.parametrize(

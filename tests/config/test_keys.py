@@ -30,7 +30,6 @@ from cgtproxy.config.model import (
 from cgtproxy.config.regex import Pattern
 from cgtproxy.config.scalars import Address, Choice
 from cgtproxy.config.section import Key, Section, Table
-from cgtproxy.config.value import Type
 from cgtproxy.config.warnings import WARNINGS
 
 MODELS: dict[type[Section], tuple[type, ...]] = {
@@ -53,7 +52,7 @@ each_key = pytest.mark.parametrize(
 )
 
 
-def gives(type_: Type[Any]) -> Any:
+def gives(type_: Any) -> Any:
     """What values of this type are in the model."""
     match type_:
         case Choice(words=words):
@@ -61,10 +60,11 @@ def gives(type_: Type[Any]) -> Any:
         case Address(of=of) | Pool(of=of):
             return of
         case List(of=of) | Named(of=of):
-            return tuple[gives(of), ...]
+            item: Any = gives(of)
+            return tuple[item, ...]
         case Table(section=section):
             return get_type_hints(section.build)["return"]
-    return get_type_hints(type(type_).convert)["return"]
+    return get_type_hints(type_.convert)["return"]
 
 
 def fields_of(key: Key[Any], section: type[Section]) -> Iterator[tuple[Any, Any]]:

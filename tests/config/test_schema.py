@@ -138,7 +138,7 @@ def test_the_schema_accepts_addresses_however_they_are_written(entry: str) -> No
     ],
 )
 def test_the_schema_tells_defaults(path: tuple[str, ...], default: Any) -> None:
-    node = json_schema()
+    node: Any = json_schema()
     for name in path:
         properties = node.get("properties") or node["additionalProperties"]["properties"]
         node = properties[name]

@@ -17,7 +17,7 @@ from cgtproxy.config.schemes import DIRECT, DROP, HTTP, HTTPS, SCHEMES, SOCKS5, 
 from cgtproxy.config.url import parse_upstream
 from config.texts import HEAD
 
-SECRET = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60)
+SECRET = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
 
 
 def server(keys: str) -> Server | None:

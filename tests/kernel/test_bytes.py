@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,18 +23,26 @@ SIZES = st.sampled_from([0, 1, 100, 65535, 65536, 65537, 300_000, 5_000_000]) | 
 )
 OUTCOMES = {"fin": "received", "close": "received", "reset": "reset", "cut": "cut"}
 # Those who pass no half-close on can only carry transfers that end in one go; none passes resets.
-SERVERS = {
+SERVERS: dict[str, tuple[upstreams.Make, str, list[str]]] = {
     "microsocks": (lambda home, _: upstreams.microsocks(home), SOCKS5, ["close"]),
     "dante": (upstreams.dante, SOCKS5, ["fin", "close"]),
     "ssh": (upstreams.Ssh, SOCKS5, ["fin", "close"]),
-    "sing-box-socks": (lambda *at: upstreams.sing_box(*at, "socks"), SOCKS5, ["fin", "close"]),
+    "sing-box-socks": (
+        lambda home, at: upstreams.sing_box(home, at, "socks"),
+        SOCKS5,
+        ["fin", "close"],
+    ),
     "tinyproxy": (upstreams.tinyproxy, HTTP, ["close"]),
-    "sing-box-http": (lambda *at: upstreams.sing_box(*at, "http"), HTTP, ["fin", "close"]),
+    "sing-box-http": (
+        lambda home, at: upstreams.sing_box(home, at, "http"),
+        HTTP,
+        ["fin", "close"],
+    ),
     "sing-box-https": (https, f"https://{ADDRESS}?ca-file=CA", ["fin", "close"]),
 }
 
 
-def some_transfers(*ends: str) -> st.SearchStrategy[list[transfers.Transfer]]:
+def some_transfers(*ends: str) -> st.SearchStrategy[list[dict[str, Any]]]:
     each = st.builds(
         transfer,
         up=SIZES,
@@ -54,7 +63,7 @@ def server() -> Iterator[transfers.TransferServer]:
 def check(app: bed.Cgroup, server: transfers.TransferServer, *ends: str) -> None:
     @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(some_transfers(*ends), st.booleans())
-    def hold(plan: list[transfers.Transfer], six: bool) -> None:
+    def hold(plan: list[dict[str, Any]], six: bool) -> None:
         known = len(server.lines)
         done = transfers.run(app, bed.REMOTE6 if six else bed.REMOTE4, plan)
         assert done == ["ok"] * len(plan)

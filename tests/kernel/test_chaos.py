@@ -36,11 +36,11 @@ CONFIGURATIONS = [
 class Vandal:
     """Does one thing at a time, each to be survived."""
 
-    def __init__(self, daemon: bed.Daemon, seed: int, owned: bool) -> None:
+    def __init__(self, daemon: bed.Daemon, seed: str, owned: bool) -> None:
         self.daemon = daemon
         self.owned = owned
         self.random = random.Random(seed)
-        self.done = []
+        self.done: list[str] = []
 
     def act(self) -> None:
         action = self.random.choice(
@@ -129,7 +129,7 @@ class Vandal:
         switch.write_text("0")
 
 
-def remove(top: bed.Cgroup) -> None:
+def remove(top: Path) -> None:
     for directory, _, _ in os.walk(top, topdown=False):
         Path(directory).rmdir()
 

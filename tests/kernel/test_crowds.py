@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def app(cgroup: bed.MakeCgroup) -> Iterator[bed.Cgroup]:
 
 def carrier(
     upstream: str, protocol: str, home: bed.Cgroup, directory: Path
-) -> AbstractContextManager[object]:
+) -> AbstractContextManager[Any]:
     """An upstream that can do it with 20,000 descriptors: sing-box takes six a TCP connection."""
     if upstream == "direct://":
         return nullcontext()
@@ -101,7 +102,7 @@ def test_an_upstream_is_killed_and_comes_back(
     protocol: str,
 ) -> None:
     home = cgroup("upstream")
-    text = config(SOCKS5, workers={"count": 2, "udp-timeout": 4}, **{"health-check": 1})
+    text = config(SOCKS5, workers={"count": 2, "udp-timeout": 4}, health_check=1)
     with start(text) as server, carrier(SOCKS5, protocol, home, tmp_path) as upstream:
         workers = processes(server)
         before = Usage.of(*workers).descriptors

@@ -23,7 +23,7 @@ SOCKS5 = f"socks5://127.0.0.1:{upstreams.PORT}"
 def run(app: bed.Cgroup, program: str, *arguments: str) -> str:
     process = app.spawn([sys.executable, program, *arguments], stdout=subprocess.PIPE)
     output, _ = process.communicate(timeout=60)
-    return output.decode().strip()
+    return str(output, "utf-8").strip()
 
 
 @pytest.mark.parametrize("upstream", ["direct://", SOCKS5], ids=["direct", "socks5"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from socket import AF_INET
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,8 @@ MUTE = str(bed.PROGRAMS / "mute_socks.py")
 
 
 def test_it_ends_once_even_if_its_time_is_up_while_it_gives_up() -> None:
-    reactor, ends = Reactor(), []
+    reactor = Reactor()
+    ends: list[object] = []
     dialer = Dialer(reactor, Deadlines(reactor, 10), 1, {})
     # connect(2) fails at once
     dial = dialer.dial_directly([SocketAddress(AF_INET, ("255.255.255.255", 9))], ends.append)
@@ -37,7 +39,11 @@ def test_no_answer_about_one_destination_makes_nothing_direct(
 ) -> None:
     """Else any destination could make itself, and others, be connected to directly."""
     url = f"{scheme}://127.0.0.1:{PORT}"
-    keys = {"on-down": "direct", "health-check": 3600, "dns": {"upstream": "tcp://192.0.2.1"}}
+    keys: dict[str, Any] = {
+        "on-down": "direct",
+        "health-check": 3600,
+        "dns": {"upstream": "tcp://192.0.2.1"},
+    }
     text = config(url, workers={"count": 1, "connect-timeout": 1}, **keys)
     mute = [sys.executable, MUTE, str(PORT)]
     state = {"STATE_DIRECTORY": str(tmp_path)}
@@ -54,7 +60,7 @@ def test_no_answer_about_one_destination_makes_nothing_direct(
 def test_datagrams_that_an_upstream_does_not_carry_make_nothing_direct(
     start: Start, cgroup: bed.MakeCgroup
 ) -> None:
-    keys = {"on-down": "direct", "health-check": 3600}
+    keys: dict[str, Any] = {"on-down": "direct", "health-check": 3600}
     text = config(f"socks5://127.0.0.1:{PORT}", workers={"count": 1, "connect-timeout": 1}, **keys)
     mute = [sys.executable, MUTE, str(PORT)]
     with Upstream(mute, cgroup("upstream")), start(text) as server:
@@ -75,7 +81,7 @@ def test_no_worker_looks_a_name_up_that_an_upstream_has_for_itself(
     start: Start, cgroup: bed.MakeCgroup, nameserver: Nameserver
 ) -> None:
     naming = [sys.executable, NAMING, str(PORT)]
-    text = config(f"socks5://127.0.0.1:{PORT}", workers={"count": 1}, **{"health-check": 0})
+    text = config(f"socks5://127.0.0.1:{PORT}", workers={"count": 1}, health_check=0)
     with Upstream(naming, cgroup("upstream")), start(text) as server:
         flow = next(flow for flow in bed.flows() if flow.protocol == "udp")
         assert bed.probe(cgroup("app"), flow, timeout=1)[flow].by == "timeout"

@@ -11,7 +11,7 @@ import bed
 
 DNS_PORT = 5300
 ALL = {"port": DNS_PORT, "tcp": True, "ip6": "::1"}
-LOOPBACK = {"host4": "127.0.0.53", "host6": "::1"}
+LOOPBACK: dict[str, Any] = {"host4": "127.0.0.53", "host6": "::1"}
 
 
 def hijacking(
@@ -54,9 +54,9 @@ def test_tcp_and_ipv6_where_told_to(
         seen = bed.paths(app, 53)
         assert seen == bed.everywhere("tproxy") | {"udp4": "dns", "udp6": "dns"}
         daemon.reload(hijacking(ALL))
-        seen = bed.probe(app, *bed.flows(53))
-        assert {flow.name: outcome.by for flow, outcome in seen.items()} == bed.everywhere("dns")
-        locals_ = {outcome.local for outcome in seen.values()}
+        probed = bed.probe(app, *bed.flows(53))
+        assert {flow.name: outcome.by for flow, outcome in probed.items()} == bed.everywhere("dns")
+        locals_ = {outcome.local for outcome in probed.values()}
         assert locals_ == {("127.0.0.1", DNS_PORT), ("::1", DNS_PORT)}
 
 
@@ -118,7 +118,7 @@ def test_a_server_elsewhere_gets_the_queries_as_our_own_traffic(
         for flow, outcome in bed.probe(app, *bed.flows(53)).items():
             server = hijack["ip6" if ":" in flow.host else "ip"]
             assert (outcome.by, outcome.local) == ("origin", (server, 443))
-            assert outcome.peer[0] in (bed.HOST4, bed.HOST6)
+            assert outcome.client in (bed.HOST4, bed.HOST6)
         # From 127.0.0.1 nothing can leave the host, so these are not for that server.
         assert bed.paths(app, 53, **LOOPBACK) == bed.everywhere("stub")
 
@@ -138,7 +138,11 @@ def test_several_queries_from_one_socket_all_get_there(
 def test_each_tproxy_has_its_own_server(
     dns: bed.Responder, tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
 ) -> None:
-    second = {"port": 10003, "mark": 3001, "dns-hijack": {"port": 5301, "tcp": True}}
+    second: dict[str, Any] = {
+        "port": 10003,
+        "mark": 3001,
+        "dns-hijack": {"port": 5301, "tcp": True},
+    }
     first = {**bed.configuration.FIRST["first"], "dns-hijack": {"port": DNS_PORT}}
     third = {"port": 10004, "mark": 3002}
     tproxies = {"first": first, "second": second, "third": third}

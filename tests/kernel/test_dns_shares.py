@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ GREEDY, MODEST = ("127.0.0.2", 0), ("127.0.0.3", 0)
 SERVFAIL, RCODE = 2, 0xF
 
 
-def datagrams(address: str) -> socket.socket:
+def datagrams(address: tuple[str, int]) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.settimeout(bed.waiting.TIMEOUT)
     sock.bind(address)
@@ -28,13 +29,13 @@ def datagrams(address: str) -> socket.socket:
 
 
 @pytest.fixture
-def silent() -> Iterator[str]:
+def silent() -> Iterator[socket.socket]:
     """An upstream that answers nothing by itself."""
     with datagrams(UPSTREAM) as sock:
         yield sock
 
 
-def test_questions_that_wait_for_an_upstream(start_dns: Start, silent: str) -> None:
+def test_questions_that_wait_for_an_upstream(start_dns: Start, silent: socket.socket) -> None:
     options = {"mode": "forward", "upstream": "udp://{}:{}".format(*UPSTREAM)}
     with start_dns(options) as daemon, datagrams(GREEDY) as greedy, datagrams(MODEST) as modest:
         daemon.wait_line("workers serve")
@@ -57,5 +58,5 @@ def test_connections(start_dns: Start, cgroup: bed.MakeCgroup) -> None:
         for _ in range(MOST_CONNECTIONS + 1):
             crowd.enter_context(socket.create_connection(AT, source_address=GREEDY))
         daemon.wait_line("DNS over TCP is refused: 250 of 127.0.0.2 and 0 of others are open")
-        at = {"server": AT[0], "port": AT[1]}
+        at: dict[str, Any] = {"server": AT[0], "port": AT[1]}
         assert dns.dig(cgroup("other"), "+tcp", "-b", MODEST[0], "www.example", **at).found

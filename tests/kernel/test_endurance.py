@@ -26,7 +26,7 @@ def lonely() -> Iterator[None]:
     bed.run("ip", "netns", "delete", NAMESPACE)
 
 
-def ours(family: int) -> list[Any]:
+def ours(family: str) -> tuple[str, Any]:
     rules = bed.run(*INSIDE, "ip", family, "rule", "show", "priority", "1000")
     listing = subprocess.run(
         [*INSIDE, "ip", family, "route", "show", "table", "300"], capture_output=True, text=True

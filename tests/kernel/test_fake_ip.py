@@ -12,7 +12,7 @@ import pytest
 import bed
 
 NAMES = {"port": 10005, "mark": 3005, "upstream": "drop://", "dns": {}}
-FAKE_IP = {"host4": "198.18.0.9", "host6": "fc00::9"}
+FAKE_IP: dict[str, Any] = {"host4": "198.18.0.9", "host6": "fc00::9"}
 ERROR = str(bed.PROGRAMS / "udp_refused.py")
 BYPASS = ["127.0.0.0/8", "::1", "198.16.0.0/12", "fc00::/7"]
 
@@ -38,7 +38,7 @@ def test_they_are_neither_bypassed_nor_sent_direct(
         app = cgroup("proxy")
         seen = bed.paths(app, 443, **FAKE_IP)
         assert seen == bed.everywhere("tproxy") | dict.fromkeys(denied, "denied")
-        near = {"host4": "198.20.0.9", "host6": "fc00:4000::9"}
+        near: dict[str, Any] = {"host4": "198.20.0.9", "host6": "fc00:4000::9"}
         assert bed.paths(app, 443, **near) == bed.everywhere("origin")
 
 

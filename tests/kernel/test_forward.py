@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeAlias
 
 import dns.flags
@@ -24,7 +24,7 @@ HOST, PORT = "127.0.0.1", 5311
 
 
 # From a query, and whether it came by TCP, to the messages that answer it; None: hang up.
-Behave: TypeAlias = Callable[[dns.message.Message, bool], Sequence[bytes | None]]
+Behave: TypeAlias = Callable[[dns.message.Message, bool], Sequence[bytes] | None]
 
 
 class Server(asyncio.DatagramProtocol):
@@ -33,17 +33,17 @@ class Server(asyncio.DatagramProtocol):
     def __init__(self, behave: Behave, port: int = PORT) -> None:
         self.behave = behave
         self.port = port
-        self.queries = []
+        self.queries: list[dns.message.Message] = []
         self.connections = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport: Any = transport  # a DatagramTransport, which it does not say
 
     def datagram_received(self, data: bytes, peer: Any) -> None:
-        for answer in self._answers(data, tcp=False):
+        for answer in self._answers(data, tcp=False) or ():
             self.transport.sendto(answer, peer)
 
-    def _answers(self, data: bytes, tcp: bool) -> AsyncIterator[bytes]:
+    def _answers(self, data: bytes, tcp: bool) -> Sequence[bytes] | None:
         query = dns.message.from_wire(data)
         self.queries.append(query)
         return self.behave(query, tcp)
@@ -72,7 +72,10 @@ class Server(asyncio.DatagramProtocol):
 
 
 def reply(
-    query: dns.message.Message, *addresses: str, rcode: int = dns.rcode.NOERROR, flags: int = 0
+    query: dns.message.Message,
+    *addresses: str,
+    rcode: dns.rcode.Rcode = dns.rcode.NOERROR,
+    flags: int = 0,
 ) -> bytes:
     answer = dns.message.make_response(query)
     answer.set_rcode(rcode)
@@ -82,7 +85,7 @@ def reply(
     return answer.to_wire()
 
 
-def asking(*upstreams: str) -> Any:
+def asking(*upstreams: tuple[Any, int]) -> Any:
     """A forwarder, and what makes the queries that it is to forward."""
     settings = Dns((), tuple(DnsUpstream(scheme, HOST, port) for scheme, port in upstreams))
     throttle = Throttle()
@@ -165,7 +168,7 @@ def test_what_a_datagram_has_no_room_for_is_asked_by_tcp() -> None:
 
 
 def test_many_questions_go_by_one_connection() -> None:
-    held = []
+    held: list[bytes] = []
 
     def behave(query: dns.message.Message, tcp: bool) -> Any:
         held[:0] = good(query, tcp)
@@ -202,7 +205,7 @@ def test_a_connection_that_the_server_closes_is_opened_again() -> None:
 
 
 @pytest.mark.parametrize("rcode", [dns.rcode.SERVFAIL, dns.rcode.REFUSED, dns.rcode.NOTIMP])
-def test_a_server_that_cannot_tell_is_no_reason_to_fail(rcode: int) -> None:
+def test_a_server_that_cannot_tell_is_no_reason_to_fail(rcode: dns.rcode.Rcode) -> None:
     def behave(query: dns.message.Message, tcp: bool) -> Any:
         return [reply(query, rcode=rcode)]
 

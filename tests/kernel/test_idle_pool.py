@@ -30,7 +30,7 @@ def upstream(cgroup: bed.MakeCgroup) -> MakeUpstream:
 
 @pytest.fixture
 def text() -> str:
-    keys = {"health-check": 0, "workers": {"count": 1}}
+    keys: dict[str, Any] = {"health-check": 0, "workers": {"count": 1}}
     return config(f"socks5://127.0.0.1:{PORT}", **keys)
 
 
@@ -46,11 +46,11 @@ def visit(cgroup: bed.MakeCgroup) -> Visit:
     return visited
 
 
-def ports(server: Upstream, what: str) -> list[int]:
+def ports(server: Upstream, what: str) -> list[str]:
     return [line.split()[1] for line in server.lines if line.startswith(what)]
 
 
-def wait_ports(server: Upstream, what: str, number: int, timeout: float = 10) -> list[int]:
+def wait_ports(server: Upstream, what: str, number: int, timeout: float = 10) -> list[str]:
     return server.wait_news(
         lambda: found if len(found := ports(server, what)) >= number else None,
         f"{number} times {what!r}",

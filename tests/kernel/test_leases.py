@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from select import select
 from typing import Any
 
@@ -19,6 +19,7 @@ from cgtproxy.proxy.fakeip.names import FakeNames, Leases
 from cgtproxy.proxy.fakeip.ranges import Ranges
 from cgtproxy.proxy.fakeip.slot_table import IN_USE, SlotTable
 from cgtproxy.proxy.io.reactor import Deadlines, Reactor
+from cgtproxy.proxy.io.sockets import Socket, accept
 from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.names.stub import Stub
 from cgtproxy.proxy.upstreams.dialer import Dialer
@@ -46,7 +47,7 @@ class World:
         self.table.touch(SLOT)
         self.throttle = Throttle()
         limits = Workers()
-        stub = Stub(self.reactor, list, limits.mark, {NAME: [bed.HOST4]}.get)
+        stub = Stub(self.reactor, list, limits.mark, lambda name: {NAME: [bed.HOST4]}.get(name, []))
         names = FakeNames([self.table])
         self.destinations = Destinations(names, Leases(self.reactor), stub, self.throttle)
         self.relays = Relays(self.reactor, limits)
@@ -59,7 +60,7 @@ class World:
             selector, dialer, direct, self.destinations, self.relays, self.throttle
         )
 
-    def run_until(self, condition: Callable[[], bool]) -> None:
+    def run_until(self, condition: Callable[[], object]) -> None:
         """Fails by the time-out of the whole test if that never happens."""
 
         def check() -> None:
@@ -74,7 +75,7 @@ class World:
     def sleep(self) -> None:
         """A long time, as it seems, in which the leases' timer has gone off."""
         self.now += IN_USE * 2
-        gone = []
+        gone: list[bool] = []
         self.reactor.after(3 * fake_names.PERIOD, lambda: gone.append(True))
         self.run_until(lambda: gone)
 
@@ -84,16 +85,15 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(fake_names, "PERIOD", 0.02)
     return World()
 
 
-def tcp_pair() -> tuple[socket.socket, socket.socket]:
+def tcp_pair() -> tuple[socket.socket, Socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         near = socket.create_connection(listener.getsockname())
-        fd, _ = listener._accept()
-        return near, socket.SocketType(fileno=fd)
+        return near, accept(listener, socket.AF_INET)
 
 
 def test_a_connection(world: World) -> None:

@@ -118,7 +118,10 @@ def test_it_replaces_what_a_killed_daemon_left_of_another_configuration(
     tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
 ) -> None:
     app = cgroup("proxy")
-    old = {"old": {"port": 4, "mark": 99, "dns-hijack": {}}, "older": {"port": 5, "mark": 98}}
+    old: dict[str, dict[str, Any]] = {
+        "old": {"port": 4, "mark": 99, "dns-hijack": {}},
+        "older": {"port": 5, "mark": 98},
+    }
     with bed.Daemon(
         bed.config(
             {"^/proxy": "old", "x": "older"}, tproxies=old, route_table=4711, rule_priority=5

@@ -6,8 +6,8 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -110,11 +110,12 @@ def test_descriptors(
     patience: int,
 ) -> None:
     """Some flows get through, and the others end, or wait in vain."""
-    upstream, url = {
+    servers: dict[str, tuple[Callable[..., AbstractContextManager[object]], str]] = {
         "direct": (lambda *_: nullcontext(), "direct://"),
-        "socks5": (lambda *where: upstreams.sing_box(*where, "socks"), f"socks5://{ADDRESS}"),
+        "socks5": (lambda home, at: upstreams.sing_box(home, at, "socks"), f"socks5://{ADDRESS}"),
         "https": (https, f"https://{ADDRESS}?ca-file={tmp_path}/cert.pem"),
-    }[scheme]
+    }
+    upstream, url = servers[scheme]
     text = config(url, udp="direct", workers={"count": 1, "udp-timeout": 1})
     with (
         upstream(cgroup("upstream"), tmp_path),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -54,11 +54,12 @@ def test_dig(app: bed.Cgroup, tmp_path: Path, protocol: str) -> None:
 def test_curl_and_http3(
     app: bed.Cgroup, cgroup: bed.MakeCgroup, tmp_path: Path, site: web.WebServer, name: str
 ) -> None:
-    make, upstream = {
+    servers: dict[str, tuple[Callable[..., AbstractContextManager[object]], str]] = {
         "direct": (lambda *_: nullcontext(), "direct://"),
         "dante": (upstreams.dante, SOCKS5),
-        "sing-box": (lambda *where: upstreams.sing_box(*where, "socks"), SOCKS5),
-    }[name]
+        "sing-box": (lambda home, at: upstreams.sing_box(home, at, "socks"), SOCKS5),
+    }
+    make, upstream = servers[name]
     with (
         Nameserver() as nameserver,
         make(cgroup("upstream"), tmp_path),

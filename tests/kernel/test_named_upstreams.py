@@ -27,7 +27,7 @@ def test_the_name_is_looked_up_before_the_first_connection(
     nameserver.tell("proxy.example", "127.0.0.1")
     with (
         upstreams.microsocks(cgroup("upstream")) as upstream,
-        start(config(URL, rules={"^/upstream": "direct", ".": "built-in"}, **{"health-check": 0})),
+        start(config(URL, rules={"^/upstream": "direct", ".": "built-in"}, health_check=0)),
     ):
         assert ways(cgroup("app")) == {"origin"}
         assert "connected to" in upstream.output
@@ -69,7 +69,7 @@ def test_a_name_that_is_found_later_and_moves(
 ) -> None:
     with (
         upstreams.microsocks(cgroup("upstream")),
-        start(config(URL, **{"health-check": 1})) as server,
+        start(config(URL, health_check=1)) as server,
     ):
         server.wait_line("proxy.example:1080 is down: the name proxy.example is not found")
         assert ways(cgroup("app")) == {"reset"}
@@ -91,7 +91,7 @@ def test_another_address_counts_only_when_the_old_one_fails(
     nameserver.tell("proxy.example", "127.0.0.1")
     with (
         upstreams.microsocks(cgroup("upstream")) as upstream,
-        start(config(URL, **{"health-check": interval})) as server,
+        start(config(URL, health_check=interval)) as server,
     ):
         nameserver.tell("proxy.example", "127.0.0.9")
         for _ in range(2):  # when it is asked again, what it said before has been heard

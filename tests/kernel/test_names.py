@@ -6,7 +6,8 @@ import gc
 import socket
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Self, TypeAlias
 
 import dns.flags
@@ -29,7 +30,7 @@ def answer(
     a: Sequence[str] = ("192.0.2.7",),
     aaaa: Sequence[str] = ("2001:db8::7",),
     ttl: int = 60,
-    rcode: int = dns.rcode.NOERROR,
+    rcode: dns.rcode.Rcode = dns.rcode.NOERROR,
 ) -> bytes:
     reply = dns.message.make_response(query)
     reply.set_rcode(rcode)
@@ -54,8 +55,8 @@ class Server(threading.Thread):
         self.sock = socket.socket(family, socket.SOCK_DGRAM)
         self.sock.bind("" if family == socket.AF_UNIX else ("127.0.0.1", 0))
         self.address = int(family), self.sock.getsockname()
-        self.queries = []
-        self.peers = []
+        self.queries: list[dns.message.Message] = []
+        self.peers: list[Any] = []
 
     def run(self) -> None:
         while True:
@@ -80,7 +81,7 @@ class Server(threading.Thread):
 
 
 @pytest.fixture
-def reactor() -> Iterator[Reactor]:
+def reactor() -> Reactor:
     return Reactor()
 
 
@@ -98,7 +99,7 @@ def look_up(stub: Stub, *names: str) -> list[list[str]]:
             stub.reactor.stop()
 
     for number, name in enumerate(names):
-        stub.look_up(name, lambda addresses, number=number: done(number, addresses))
+        stub.look_up(name, partial(done, number))
     assert not found  # never before look_up() has returned
     stub.reactor.run()
     return [found[number] for number in range(len(names))]
@@ -181,7 +182,9 @@ def test_an_answer_from_elsewhere_does_not_count(reactor: Reactor) -> None:
 
 
 @pytest.mark.parametrize("rcode", [dns.rcode.SERVFAIL, dns.rcode.REFUSED])
-def test_a_server_that_fails_is_passed_over_at_once(reactor: Reactor, rcode: int) -> None:
+def test_a_server_that_fails_is_passed_over_at_once(
+    reactor: Reactor, rcode: dns.rcode.Rcode
+) -> None:
     def fail(query: dns.message.Message) -> Any:
         return [answer(query, rcode=rcode)]
 

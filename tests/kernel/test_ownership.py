@@ -23,18 +23,18 @@ VANDALISM = {
 }
 
 
-def older_kernel(flags: int | None, **options: Any) -> Any:
+def older_kernel(flags: str, **options: Any) -> bed.Daemon:
     return bed.Daemon(bed.config(tproxies=DNS), program=(bed.OLDER_KERNEL, flags), **options)
 
 
-def listing() -> str:
+def listing() -> list[str]:
     return sorted(bed.nft_listing().splitlines())
 
 
 @pytest.mark.parametrize("what", VANDALISM)
 @pytest.mark.parametrize("flags", [None, OWNER])
 def test_owned_nobody_else_can_change_it(
-    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, what: str, flags: int | None
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, what: str, flags: str | None
 ) -> None:
     app, _ = cgroup("proxy"), cgroup("other")
     with bed.Daemon(bed.config(tproxies=DNS)) if flags is None else older_kernel(flags) as daemon:

@@ -71,7 +71,7 @@ UPSTREAMS = {
     "microsocks": (lambda home, _: upstreams.microsocks(home), SOCKS5, False),
     "dante": (upstreams.dante, SOCKS5, True),
     "ssh": (upstreams.Ssh, SOCKS5, False),
-    "sing-box": (lambda *where: upstreams.sing_box(*where, "socks"), SOCKS5, True),
+    "sing-box": (lambda home, at: upstreams.sing_box(home, at, "socks"), SOCKS5, True),
     "tinyproxy": (upstreams.tinyproxy, HTTP, False),
 }
 

@@ -175,7 +175,7 @@ def test_no_connection_is_lost_in_reloads(start: Start, cgroup: bed.MakeCgroup) 
 
 
 def test_an_upstream_restarted_under_load(start: Start, cgroup: bed.MakeCgroup) -> None:
-    text = config(SOCKS5, **{"health-check": 1})
+    text = config(SOCKS5, health_check=1)
     with start(text):
         with bed.Prober(cgroup("app"), *tcp(), interval=0.01) as prober:
             for number in range(3):
@@ -218,7 +218,7 @@ def congestion_control(*which: str) -> Any:
 
 
 @pytest.fixture
-def chosen() -> Iterator[None]:
+def chosen() -> Iterator[str]:
     """What an administrator may have chosen for the network."""
     directory = Path("/proc/sys/net/ipv4")
     allowed = (directory / "tcp_allowed_congestion_control").read_text().split()
@@ -232,7 +232,7 @@ def chosen() -> Iterator[None]:
 
 @pytest.mark.parametrize("upstream", ["direct://", "socks5://127.0.0.1:1088"])
 def test_only_the_networks_connections_have_the_congestion_control_that_is_chosen_for_it(
-    start: Start, cgroup: bed.MakeCgroup, upstream: str, chosen: None
+    start: Start, cgroup: bed.MakeCgroup, upstream: str, chosen: str
 ) -> None:
     destination = "192.0.2.88"  # neither this nor the port is of other tests, which leave sockets
     with (

@@ -113,7 +113,7 @@ def test_connections_whose_decision_stays_are_not_disturbed(
         ]
         for talk, _ in talks:
             talk.start()
-        second = {**hijack, "second": {"port": 10003, "mark": 5}}
+        second: dict[str, dict[str, Any]] = {**hijack, "second": {"port": 10003, "mark": 5}}
         drop_more = {**bed.configuration.BY_NAME, "^/more": "drop", "^/x": "second"}
         for config in (
             bed.config(tproxies=hijack),

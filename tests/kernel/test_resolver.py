@@ -6,6 +6,7 @@ import random
 import socket
 from contextlib import ExitStack
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_others_are_not_served_by_it(
     start_dns: Start, cgroup: bed.MakeCgroup, unbound: dns.Unbound
 ) -> None:
     with start_dns():
-        there = {"server": dns.ADDRESS, "port": dns.PORTS["udp"]}
+        there: dict[str, Any] = {"server": dns.ADDRESS, "port": dns.PORTS["udp"]}
         assert dns.dig(cgroup("other"), "real.example", **there).found == [dns.REAL4]
 
 

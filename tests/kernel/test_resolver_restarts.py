@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_a_reload_that_fails_changes_nothing(start_dns: Start, cgroup: bed.MakeC
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken,
         start_dns(program=("-m", "cgtproxy", "proxy")) as server,
     ):
-        at = {"server": AT[0], "port": AT[1]}
+        at: dict[str, Any] = {"server": AT[0], "port": AT[1]}
         before = dns.dig(cgroup("app"), "www.example", **at).found
         taken.bind(("127.0.0.1", 1054))
         server.reload(config(dns={"listen": ["127.0.0.1:1055", "127.0.0.1:1054"]}))

@@ -152,6 +152,7 @@ def test_too_few_inotify_watches(cgroup: bed.MakeCgroup) -> None:
         raise_limit = "echo 1000 >/proc/sys/user/max_inotify_watches"
         bed.run(*enter, "sh", "-c", raise_limit)
         daemon.wait_notified(r"STATUS=\d+ cgroups.*", since=len(daemon.notified), timeout=30)
-        hidden.remove(), late.remove()
+        hidden.remove()
+        late.remove()
         daemon.wait_line("/late-drop: gone")
         assert sum("ERROR" in line for line in daemon.lines) == 1

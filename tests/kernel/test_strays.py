@@ -72,7 +72,7 @@ def lost_resets() -> Iterator[None]:
         bed.nft("delete table inet lost")
 
 
-def state(version: int, port: int, peer_port: int) -> str:
+def state(version: int, port: int, peer_port: int) -> list[str]:
     """Of the socket that has, or had, this port of the connection's."""
     ports = ("sport", "=", str(port), "and", "dport", "=", str(peer_port))
     return bed.run("ss", f"-{version}", "-tanH", *ports).split()[:1]

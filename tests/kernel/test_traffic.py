@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_the_tproxy_server_learns_the_original_destination(
     with bed.Daemon(bed.config()):
         for flow, outcome in bed.probe(cgroup("proxy"), *bed.flows(443)).items():
             assert outcome.local == (flow.host, 443)
-            assert outcome.peer[0] in (bed.HOST4, bed.HOST6)
+            assert outcome.client in (bed.HOST4, bed.HOST6)
 
 
 def test_the_first_rule_that_matches_wins(
@@ -120,15 +121,13 @@ def test_bypassed_destinations_are_never_touched(
             ("198.51.100.255", "2001:db8:1:2::1"),
             ("203.0.113.0", "2001:db8:1:ffff:ffff:ffff:ffff:ffff"),
         ):
-            addresses = {"host4": host4, "host6": host6}
-            assert bed.paths(proxied, **addresses) == bed.everywhere("origin")
-            assert bed.paths(dropped, **addresses) == bed.everywhere("origin")
+            assert bed.paths(proxied, host4=host4, host6=host6) == bed.everywhere("origin")
+            assert bed.paths(dropped, host4=host4, host6=host6) == bed.everywhere("origin")
         for host4, host6 in (
             ("198.51.99.255", "2001:db8:0:ffff::"),
             ("198.51.102.0", "2001:db8:2::"),
         ):
-            addresses = {"host4": host4, "host6": host6}
-            assert bed.paths(proxied, **addresses) == bed.everywhere("tproxy")
+            assert bed.paths(proxied, host4=host4, host6=host6) == bed.everywhere("tproxy")
 
 
 def test_a_bypass_of_everything(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup) -> None:
@@ -161,7 +160,7 @@ def test_without_a_tproxy_server_traffic_is_refused_at_once(cgroup: bed.MakeCgro
     nobody = {"first": {"port": 9, "mark": 3000}}
     with bed.Daemon(bed.config(tproxies=nobody)), bed.Responder("local", 80):
         # The outside address that no other test uses: a server of theirs may still be bound there.
-        unused = {"host4": "198.51.100.80", "host6": "2001:db8::80"}
+        unused: dict[str, Any] = {"host4": "198.51.100.80", "host6": "2001:db8::80"}
         # Linux sends no ICMP (v4) error for a datagram whose destination is not its own address:
         # icmp_send() would answer from there, and ip_route_output_key() refuses that source.
         refused = {**bed.everywhere("refused"), "udp4": "timeout"}
@@ -202,7 +201,7 @@ def test_sing_box_gets_it_all_and_carries_it_on(
         assert {flow.name: outcome.by for flow, outcome in seen.items()} == bed.everywhere("origin")
         for flow, outcome in seen.items():
             assert outcome.local == (flow.host, 443)
-            assert outcome.peer[0] in (bed.PROXY4, bed.PROXY6)
+            assert outcome.client in (bed.PROXY4, bed.PROXY6)
 
 
 def test_a_connection_keeps_talking_through_sing_box(

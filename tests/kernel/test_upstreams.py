@@ -78,7 +78,7 @@ def test_drop(start: Start, cgroup: bed.MakeCgroup) -> None:
 
 def test_fail_over_and_back(start: Start, cgroup: bed.MakeCgroup) -> None:
     first, second = f"socks5://127.0.0.1:{PORT}", "socks5://127.0.0.1:1081"
-    text = config([first, second], **{"health-check": 1})
+    text = config([first, second], health_check=1)
     with (
         upstreams.microsocks(cgroup("second"), port=1081) as other,
         start(text) as server,
@@ -109,7 +109,7 @@ def test_round_robin(start: Start, cgroup: bed.MakeCgroup) -> None:
 
 @pytest.mark.parametrize(("on_down", "by"), [("drop", "reset"), ("direct", "origin")])
 def test_all_upstreams_down(start: Start, cgroup: bed.MakeCgroup, on_down: str, by: str) -> None:
-    text = config(["socks5://127.0.0.1:1", "http://127.0.0.1:2"], **{"on-down": on_down})
+    text = config(["socks5://127.0.0.1:1", "http://127.0.0.1:2"], on_down=on_down)
     with start(text):
         assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {by}
 
@@ -125,7 +125,7 @@ def test_udp_through(name: str, start: Start, cgroup: bed.MakeCgroup, tmp_path: 
                 answers = [outcome for _ in range(10) for outcome in talk.ask(5)]
                 assert (flow, {outcome.by for outcome in answers}) == (flow, {"origin"})
                 if name == "sing-box-socks":
-                    assert {outcome.peer[0] for outcome in answers} <= {bed.PROXY4, bed.PROXY6}
+                    assert {outcome.client for outcome in answers} <= {bed.PROXY4, bed.PROXY6}
         assert "WARNING" not in server.output.partition("workers serve")[2]
 
 

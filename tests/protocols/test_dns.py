@@ -52,7 +52,7 @@ OPTIONS: st.SearchStrategy[dns.edns.Option] = st.one_of(
 def queries(draw: st.DrawFn) -> dns.message.QueryMessage:
     query = dns.message.make_query(
         dns.name.Name([*draw(LABELS), b""]),
-        draw(st.integers(1, 40)),
+        dns.rdatatype.RdataType(draw(st.integers(1, 40))),
         flags=draw(st.sampled_from([0, dns.flags.RD, dns.flags.RD | dns.flags.CD])),
         id=draw(st.integers(0, 65535)),
     )

@@ -40,7 +40,8 @@ def answer(
     reply.set_rcode(dns.rcode.Rcode(rcode))
     reply.flags |= flags
     for owner, ttl, what, *data in records:
-        reply.answer.append(dns.rrset.from_text(str(owner), ttl, "IN", what, *map(str, data)))
+        texts = map(str, data)
+        reply.answer.append(dns.rrset.from_text(str(owner), int(ttl), "IN", str(what), *texts))
     return reply.to_wire()
 
 

@@ -49,7 +49,7 @@ def queries() -> list[bytes]:
     options: list[dns.edns.Option] = [
         dns.edns.CookieOption(b"12345678", b"abcdefgh"),
         dns.edns.ECSOption("192.0.2.0", 24),
-        dns.edns.GenericOption(12, bytes(30)),
+        dns.edns.GenericOption(dns.edns.OptionType(12), bytes(30)),
     ]
     found = []
     names = ("www.example.com", "a.lan", "localhost", "1.0.18.198.in-addr.arpa", ".", "x." * 100)

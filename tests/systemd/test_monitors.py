@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 import bed
@@ -24,6 +26,10 @@ def test_what_lives_when_it_starts_is_known_at_once(
     wait_for(machine, wanted)
     machine.systemctl("restart", "cgtproxy")
     assert elements(machine) == wanted
+
+
+def has_element(machine: Machine, path: str) -> bool:
+    return path in elements(machine)
 
 
 @pytest.mark.usefixtures("daemon")
@@ -52,7 +58,7 @@ def test_traffic_of_a_unit_and_of_its_slice(machine: Machine) -> None:
     ]
     for unit, options, path in cases:
         with UnitProber(machine, unit, *bed.flows(), options=options) as prober:
-            bed.wait_until(lambda path=path: path in elements(machine), path)
+            bed.wait_until(partial(has_element, machine, path), path)
             assert {record.outcome.by for record in prober.wait_rounds(3)} == {"tproxy"}
 
 

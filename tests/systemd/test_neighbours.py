@@ -133,8 +133,8 @@ def test_a_firewall_and_a_container_engine_beside_us(
         assert latest(apps["proxied"]) == {"tproxy"}
         assert latest(apps["other"]) == {"origin"}
         # While we were stopped, of course, nobody was ruled.
-        for prober in apps.values():
-            prober.lines.clear()
+        for app in apps.values():
+            app.lines.clear()
     finally:
         for entry in bed.nft_json("tables"):
             family, name = entry["table"]["family"], entry["table"]["name"]

@@ -61,7 +61,7 @@ class Manager:
 
     def answer(self, conversation: Conversation) -> list[News]:
         """Answer all that is not about single units."""
-        news = []
+        news: list[News] = []
         for call in self.listen(conversation):
             member, serial = call.header.fields[HeaderFields.member], call.header.serial
             if member == "ListUnitsByPatterns":

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-import bed
 from cgtproxy.cgroup.tree import DEEPEST_LEVEL, Cgroup, Tree
 from cgtproxy.config.model import DIRECT, DROP, Decision, Rule
 from cgtproxy.policy import Policy
@@ -42,7 +41,7 @@ class Trees(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.policy = Policy([])
+        self.policy: Policy = Policy([])
         self.tree = Tree(self.policy, 1)
         self.alive = {b"/": self.tree.root}
         self.last_id = 1
@@ -61,7 +60,7 @@ class Trees(RuleBasedStateMachine):
         return cgroup
 
     @rule(cgroup=consumes(cgroups))
-    def vanish(self, cgroup: bed.Cgroup) -> None:
+    def vanish(self, cgroup: Cgroup) -> None:
         if not cgroup.alive or cgroup is self.tree.root:
             return
         self.tree.vanish(cgroup)
@@ -69,7 +68,7 @@ class Trees(RuleBasedStateMachine):
             assert not self.alive.pop(path).alive
 
     @rule(policy=POLICIES)
-    def redecide(self, policy: Decided) -> None:
+    def redecide(self, policy: Policy) -> None:
         self.policy = policy
         self.tree.redecide(policy)
 
@@ -122,7 +121,8 @@ TestTrees.settings = settings(max_examples=150, stateful_step_count=25)
 @given(st.lists(st.none() | TARGETS, min_size=1, max_size=12))
 def test_each_cgroup_is_decided_once(targets: list[Decision | None]) -> None:
     """A line of cgroups, one in the other; None follows its parent."""
-    path, decided = b"", {}
+    path = b""
+    decided: dict[bytes, Decision] = {}
     for target in targets[1:]:
         path += b"/a"
         decided |= {path: target} if target else {}
@@ -161,7 +161,7 @@ def test_what_is_deeper_than_nftables_can_look_follows_its_ancestor() -> None:
     tree.vanish(tree.root.children[b"a"])
     assert (tree.elements, tree.levels, tree.size) == ({}, (DEEPEST_LEVEL,), 1)
     assert tree.trim()
-    assert tree.levels == ()
+    assert not tree.levels
 
 
 def test_a_tree_may_be_deeper_than_the_stack() -> None:

@@ -34,10 +34,13 @@ def bad(tmp_path: Path) -> str:
 
 def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     environ = {k: v for k, v in os.environ.items() if k not in ("LOG_LEVEL", "NOTIFY_SOCKET")}
-    options = {"capture_output": True, "text": True, "timeout": 30, "env": environ} | options
+    defaults: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 30, "env": environ}
+    options = defaults | options
     source = str(Path(cgtproxy.__file__).parents[1])  # what PYTHONPATH says may be relative
-    options["env"] = options["env"] | {"PYTHONPATH": source}
-    return subprocess.run([sys.executable, "-m", "cgtproxy", *arguments], check=False, **options)
+    options["env"] |= {"PYTHONPATH": source}
+    argv = [sys.executable, "-m", "cgtproxy", *arguments]
+    done: subprocess.CompletedProcess[str] = subprocess.run(argv, check=False, **options)
+    return done
 
 
 def test_version() -> None:

@@ -60,8 +60,9 @@ def test_the_other_one_is_named() -> None:
         with pytest.raises(AlreadyRunningError, match=f"running already, pid {pid};") as caught:
             lock.take()
         assert caught.value.exit_code == os.EX_TEMPFAIL
-    with closing(lock.take()):
-        pass  # it went with its process
+    held = lock.take()  # it went with its process
+    assert held
+    held.close()
 
 
 def bound(backlog: int | None) -> list[socket.socket]:
@@ -99,7 +100,9 @@ def test_a_stranger_cannot_keep_us_from_running(squat: Callable[[], object]) -> 
 
 @needs_root
 def test_a_strangers_daemon_may_not_run_beside_roots() -> None:
-    with closing(lock.take()), another_process(NOBODY, refused):
+    held = lock.take()
+    assert held
+    with closing(held), another_process(NOBODY, refused):
         pass
 
 

@@ -79,7 +79,8 @@ def run(*arguments: str, **options: Any) -> str:
     options = {"stderr": subprocess.PIPE} | options
     argv = [sys.executable, PROGRAM, *arguments]
     done = subprocess.run(argv, env=environ, check=True, timeout=30, **options)
-    return (done.stderr or b"").decode()
+    told = done.stderr or b""
+    return told if isinstance(told, str) else told.decode()
 
 
 def on_terminal(*arguments: str, **environ: str) -> str:

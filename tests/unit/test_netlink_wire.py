@@ -51,7 +51,7 @@ def test_nested_attributes_come_back(
 
 
 @given(MESSAGES)
-def test_messages_come_back(messages: list[wire.Message]) -> None:
+def test_messages_come_back(messages: list[tuple[int, int, bytes, int]]) -> None:
     data = b"".join(wire.message(kind, flags, body, seq) for kind, flags, body, seq in messages)
     assert len(data) % 4 == 0
     assert list(wire.parse_messages(data)) == [
@@ -61,7 +61,7 @@ def test_messages_come_back(messages: list[wire.Message]) -> None:
 
 @given(MESSAGES, st.data())
 def test_of_a_truncated_datagram_the_whole_messages_come_back(
-    messages: list[wire.Message], data: st.DataObject
+    messages: list[tuple[int, int, bytes, int]], data: st.DataObject
 ) -> None:
     sent, ends = b"", []
     for kind, flags, body, seq in messages:
@@ -82,7 +82,7 @@ def test_no_bytes_raise_or_hang(data: bytes) -> None:
 
 @given(MESSAGES.filter(bool), st.data())
 def test_a_flipped_byte_raises_and_hangs_nowhere(
-    messages: list[wire.Message], data: st.DataObject
+    messages: list[tuple[int, int, bytes, int]], data: st.DataObject
 ) -> None:
     sent = bytearray().join(wire.message(k, f, b, s) for k, f, b, s in messages)
     place = data.draw(st.integers(0, len(sent) - 1))
@@ -155,7 +155,7 @@ def answer(code: int, flags: int, rest: bytes, kind: int = wire.NLMSG_ERROR) -> 
         pytest.param(Message(2, 0x200, 7, 0, b"\0"), (errno.EBADMSG, ""), id="no errno"),
     ],
 )
-def test_acknowledgement(given: bytes, wanted: tuple[int, str]) -> None:
+def test_acknowledgement(given: wire.Message, wanted: tuple[int, str]) -> None:
     assert wire.parse_ack(given) == (wanted[0], 7, wanted[1])
 
 

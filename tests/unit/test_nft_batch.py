@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_network
 
 import pytest
 from hypothesis import given
@@ -162,7 +162,7 @@ def test_a_hundred_thousand_cgroups_fit() -> None:
 
 
 def test_ten_thousand_bypass_networks_and_a_thousand_longest_names_fit() -> None:
-    hijack = DnsHijack(ip_network("127.0.0.1").network_address, None, 5300, True, True)
+    hijack = DnsHijack(IPv4Address("127.0.0.1"), None, 5300, True, True)
     tproxies = tuple(
         Tproxy(f"{number:04}{'x' * 96}", 1, number, dns_hijack=hijack) for number in range(1, 1001)
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import pytest
 from hypothesis import given
@@ -74,14 +73,14 @@ def test_identifiers(names: list[str], identifiers: list[str]) -> None:
     ],
 )
 def test_overlapping_bypass_entries_are_merged(
-    bypass: Sequence[str], four: list[str], six: list[str]
+    bypass: tuple[str, ...], four: list[str], six: list[str]
 ) -> None:
     merged = plan(bypass=bypass).bypass
     assert merged == {4: list(map(ip_network, four)), 6: list(map(ip_network, six))}
 
 
 def test_made_up_addresses_are_carved_out_of_the_bypass() -> None:
-    pool = FakePool(ip_network("198.18.0.0/15"), ip_network("fc00::/8"))
+    pool = FakePool(IPv4Network("198.18.0.0/15"), IPv6Network("fc00::/8"))
     bypass = ("198.16.0.0/14", "198.19.0.0/16", "fc00::/7", "::1")
     made = plan(Tproxy("t", 1, 1, server=server_of(pool)), bypass=bypass)
     assert made.bypass == {

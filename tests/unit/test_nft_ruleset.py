@@ -15,7 +15,7 @@ from cgtproxy.cgroup.tree import Cgroup, Tree
 from cgtproxy.config.model import Config, Tproxy
 from cgtproxy.nft.flows import FIRST_ZONE
 from cgtproxy.nft.model import Set, Table
-from cgtproxy.nft.plan import Plan, queries
+from cgtproxy.nft.plan import HijackRule, Plan, queries
 from cgtproxy.nft.ruleset import build
 from cgtproxy.nft.state import State
 from unit.configurations import complete_tree, configurations, crowded, trees
@@ -132,7 +132,7 @@ def fate(config: Config, packet: Packet) -> Tproxy | str:
     return tproxy
 
 
-def hijacks(tproxy: Tproxy, packet: Packet) -> bool:
+def hijacks(tproxy: Tproxy, packet: Packet) -> HijackRule | None:
     asked = (packet.destination.version, packet.protocol)
     found = [query for query in queries(tproxy) if (query.version, query.protocol) == asked]
     return found[0] if found and packet.port == 53 else None

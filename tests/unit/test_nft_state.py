@@ -32,21 +32,26 @@ WANTED = st.builds(State, TABLES, ELEMENTS)
 SEEN = st.builds(State, st.none(), st.just({})) | WANTED
 
 
+def table_of(state: State) -> Table:
+    assert state.table
+    return state.table
+
+
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[State, State]:
     """Wanted and seen: of one kind of table, or with nothing in common."""
     wanted = draw(WANTED)
     if draw(st.booleans()):
         return wanted, draw(SEEN)
-    chains = tuple(replace(chain, rules=draw(RULES)) for chain in wanted.table.chains)
-    return wanted, State(replace(wanted.table, chains=chains), draw(ELEMENTS))
+    chains = tuple(replace(chain, rules=draw(RULES)) for chain in table_of(wanted).chains)
+    return wanted, State(replace(table_of(wanted), chains=chains), draw(ELEMENTS))
 
 
 @given(pairs())
 def test_the_difference_makes_seen_what_is_wanted(pair: tuple[State, State]) -> None:
     wanted, seen = pair
     before = deepcopy(wanted)
-    apply(seen, diff(wanted, seen), wanted.table)
+    apply(seen, diff(wanted, seen), table_of(wanted))
     assert seen == wanted == before
     assert not diff(wanted, seen)
 
@@ -62,7 +67,7 @@ def test_a_change_names_only_what_differs(pair: tuple[State, State]) -> None:
     assert all(seen.elements[key] == outcome for key, outcome in change.remove.items())
     assert all(seen.elements.get(key) != outcome for key, outcome in change.add.items())
     assert all(key in change.remove for key in change.add.keys() & seen.elements.keys())
-    old = {chain.name: chain for chain in seen.table.chains}
+    old = {chain.name: chain for chain in table_of(seen).chains}
     assert all(old[chain.name].rules != chain.rules for chain in change.chains)
 
 
@@ -74,7 +79,7 @@ def test_what_is_not_touched_stays(pair: tuple[State, State], touched: set[int])
     restricted = State(wanted.table, {k: v for k, v in wanted.elements.items() if k in touched})
     change = diff(restricted, seen, touched)
     assert change == diff(wanted, seen, touched)
-    apply(seen, change, wanted.table)
+    apply(seen, change, table_of(wanted))
     for key in wanted.elements.keys() | before.keys():
         source = wanted.elements if key in touched else before
         assert seen.elements.get(key) == source.get(key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from cgtproxy.config.model import Server, Upstream
@@ -14,7 +16,7 @@ BOTH = FIRST, SECOND = Upstream(SOCKS5, "one.example", 1080), Upstream(HTTP, "tw
 @pytest.mark.parametrize(("interval", "left"), [(10, [SECOND]), (0, [FIRST, SECOND])])
 @pytest.mark.parametrize(("on_down", "last"), [("drop", []), ("direct", [DIRECT])])
 def test_one_that_failed_is_passed_over_until_a_check_that_may_come(
-    interval: int, left: list[Upstream], on_down: str, last: list[Upstream]
+    interval: int, left: list[Upstream], on_down: Literal["drop", "direct"], last: list[Upstream]
 ) -> None:
     health = Health(BOTH)
     selector = UpstreamSelector(Server(BOTH, on_down=on_down, health_check=interval), health)

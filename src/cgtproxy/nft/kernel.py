@@ -21,7 +21,7 @@ NFGENMSG = 4  # bytes of header before the attributes
 
 # Owned, a table is out of reach of `nft flush ruleset` and `nft delete table`; persistent, it
 # outlives us, so that nothing goes direct between a crash and the next start.
-OWNERSHIP = (wire.TABLE_F_OWNER | wire.TABLE_F_PERSIST, wire.TABLE_F_OWNER, 0)
+OWNERSHIP: tuple[int, ...] = (wire.TABLE_F_OWNER | wire.TABLE_F_PERSIST, wire.TABLE_F_OWNER, 0)
 
 MODULES = {
     "tproxy": "nft_tproxy",

@@ -24,7 +24,7 @@ IN_FLIGHT = 20  # jobs; a manager that has too many of them has time for nothing
 
 def start(unit: str) -> Message:
     properties = [("PIDs", ("au", [os.getpid()])), ("CollectMode", ("s", "inactive-or-failed"))]
-    body = (unit, "fail", properties, [])
+    body: tuple[object, ...] = (unit, "fail", properties, [])
     return new_method_call(MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", body)
 
 

@@ -73,6 +73,7 @@ async def main(url: str, authority: str, requests: list[str]) -> None:
     async with connect(
         where.hostname, where.port, configuration=configuration, create_protocol=Client
     ) as client:
+        assert isinstance(client, Client)
         answers = []
         for request in requests:
             method, _, size = request.partition(":")

@@ -8,9 +8,9 @@ from __future__ import annotations
 import socket
 import sys
 
-kind, version, rounds, port, *names = sys.argv[1:]
+protocol, version, rounds, port, *names = sys.argv[1:]
 family = socket.AF_INET6 if version == "6" else socket.AF_INET
-kind = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
+kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
 sock = None
 for name in names:
     try:

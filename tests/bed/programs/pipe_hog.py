@@ -6,7 +6,7 @@ import fcntl
 import os
 import signal
 
-held = []
+held: list[int] = []
 try:
     while True:
         held += os.pipe()
