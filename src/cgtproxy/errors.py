@@ -30,6 +30,8 @@ class CgtproxyError(Exception):
 
 
 class PermissionMissingError(CgtproxyError):
+    """The process lacks a privilege (exit code 77)."""
+
     exit_code = ExitCode.NOPERM
 
 
@@ -40,4 +42,6 @@ class NothingToServeError(CgtproxyError):
 
 
 class AlreadyRunningError(CgtproxyError):
+    """Another instance runs in this network namespace (exit code 75)."""
+
     exit_code = ExitCode.TEMPFAIL

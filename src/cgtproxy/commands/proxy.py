@@ -14,6 +14,7 @@ log = logging.getLogger("cgtproxy")
 
 
 def proxy(config: str | None, level_name: str | None) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. Raises CgtproxyError where it cannot start."""
     logs.set_up(logs.level(level_name))
     alive = os.environ.get("CGTPROXY_ALIVE_FD")  # where the daemon has started it
     Supervisor(lambda: _load(config), int(alive) if alive else None).run()

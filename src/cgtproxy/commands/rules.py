@@ -21,6 +21,7 @@ NFT_PATH = re.compile(rb"[\x20\x21\x23-\x7e]{1,500}")  # its strings have no esc
 
 
 def rules(config: str | None) -> int:
+    """Print the ruleset for the cgroups that exist now; the exit code. Raises CgtproxyError."""
     parsed = load(config)
     root = find(parsed.config.cgroup_root)
     tree = scan(root, Policy(parsed.config.rules))

@@ -54,6 +54,7 @@ class ProxyProcess:
             self._start()
 
     def stop(self) -> None:
+        """End it by SIGTERM, after TIMEOUT by SIGKILL, and wait for its end."""
         self._wanted, self.settled = False, True
         process, self._process = self._process, None
         if process:

@@ -63,14 +63,18 @@ def _lo_is_up() -> bool:
 
 
 class Routing:
+    """Our ip rules and routes in the kernel, over one rtnetlink socket."""
+
     def __init__(self) -> None:
         self._socket = NetlinkSocket(NETLINK_ROUTE)
 
     def close(self) -> None:
+        """Close the socket; rules and routes stay."""
         self._socket.close()
 
     @property
     def portid(self) -> int:
+        """The netlink address of the socket, which notifications of its changes carry."""
         return self._socket.portid
 
     def look(self) -> set[Entry]:
@@ -83,6 +87,7 @@ class Routing:
         return seen
 
     def add(self, entries: Iterable[Entry]) -> None:
+        """Add rules and routes. Raises CgtproxyError where the kernel refuses one."""
         for entry in sorted(entries, key=str):
             if isinstance(entry, IpRule):
                 # No NLM_F_EXCL: another's rule that says the same may go at any time.
@@ -99,6 +104,7 @@ class Routing:
                 ) from error
 
     def remove(self, entries: Iterable[Entry]) -> None:
+        """Delete rules and routes; some may be gone already. Raises NetlinkError."""
         for entry in sorted(entries, key=str):
             kind = model.RTM_DELROUTE if isinstance(entry, Route) else model.RTM_DELRULE
             try:

@@ -29,6 +29,8 @@ def fields(**values: object) -> dict[str, Any]:
 
 
 class UnknownLevelError(CgtproxyError):
+    """The name of the log level is none of Python's."""
+
     exit_code = ExitCode.USAGE
 
 

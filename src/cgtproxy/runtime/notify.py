@@ -21,19 +21,24 @@ class Notifier:
         self.watchdog_seconds = self._watchdog(environ)
 
     def ready(self, status: str) -> None:
+        """The start, or a reload, has succeeded; `status` is shown by systemctl."""
         self._send(f"READY=1\nSTATUS={status}")
 
     def reloading(self) -> None:
+        """A reload has begun; ready() ends it."""
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
 
     def stopping(self) -> None:
+        """The end has begun."""
         self._send("STOPPING=1")
 
     def status(self, status: str) -> None:
+        """One line for systemctl to show. It is lost where the manager does not read."""
         self._send(f"STATUS={status}", socket.MSG_DONTWAIT)
 
     def watchdog(self) -> None:
+        """A sign of life (WatchdogSec=). It is lost where the manager does not read."""
         self._send("WATCHDOG=1", socket.MSG_DONTWAIT)
 
     @staticmethod

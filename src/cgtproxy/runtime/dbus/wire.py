@@ -54,18 +54,22 @@ class Reader:
         self.at = at
 
     def align(self, size: int) -> None:
+        """Skip the padding before a value that is aligned to `size` bytes."""
         self.at += -self.at % size
 
     def number(self) -> int:
+        """The next UINT32."""
         self.align(4)
         value: int = self._u32.unpack_from(self._data, self.at)[0]
         self.at += 4
         return value
 
     def text(self) -> str:
+        """The next STRING or OBJECT_PATH."""
         return self._text(self.number())
 
     def signature(self) -> str:
+        """The next SIGNATURE, whose length is one byte."""
         self.at += 1
         return self._text(self._data[self.at - 1])
 

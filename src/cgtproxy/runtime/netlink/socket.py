@@ -48,6 +48,8 @@ class OverrunError(Exception):
 
 
 class NetlinkSocket:
+    """A netlink socket for requests, dumps and, with `groups`, notifications (netlink(7))."""
+
     def __init__(self, protocol: int, groups: Sequence[int] = ()) -> None:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol
@@ -72,6 +74,7 @@ class NetlinkSocket:
             self._socket.setsockopt(socket.SOL_SOCKET, plain, SEND_BUFFER)
 
     def fileno(self) -> int:
+        """The descriptor, readable when notifications have come."""
         return self._socket.fileno()
 
     def ignore(self, portid: int) -> None:
@@ -91,6 +94,7 @@ class NetlinkSocket:
         self._socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)
 
     def close(self) -> None:
+        """Close the socket."""
         self._socket.close()
 
     def request(self, messages: Sequence[bytes], names: Sequence[str]) -> None:
@@ -179,9 +183,11 @@ class Watch:
         self._concerned = concerned
 
     def fileno(self) -> int:
+        """The descriptor, readable when notifications have come."""
         return self._socket.fileno()
 
     def close(self) -> None:
+        """Watch no longer."""
         self._socket.close()
 
     def read(self) -> bool:

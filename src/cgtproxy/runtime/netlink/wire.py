@@ -59,14 +59,17 @@ def attribute(kind: int, payload: bytes) -> bytes:
 
 
 def nested(kind: int, *attributes: bytes) -> bytes:
+    """An attribute that holds others (NLA_F_NESTED)."""
     return attribute(kind | NLA_F_NESTED, b"".join(attributes))
 
 
 def string(kind: int, text: str) -> bytes:
+    """An attribute with text that ends in NUL."""
     return attribute(kind, text.encode() + b"\0")
 
 
 def u8(kind: int, value: int) -> bytes:
+    """An attribute of one byte."""
     return attribute(kind, bytes((value,)))
 
 
@@ -81,6 +84,7 @@ def be32(kind: int, value: int) -> bytes:
 
 
 def message(kind: int, flags: int, body: bytes, seq: int = 0) -> bytes:
+    """A message with its header (struct nlmsghdr), padded to 4 bytes."""
     length = _HEADER.size + len(body)
     return _HEADER.pack(length, kind, flags, seq, 0) + body + _PADDING[length & 3]
 
