@@ -73,9 +73,11 @@ CHANGES = st.one_of(
     st.builds(
         Change,
         configurations().map(lambda config: build(Plan(config), [1, 2])),
+        chains=st.just(()),
+        remove=st.just({}),
         add=ELEMENTS,
     ),
-    st.builds(Change, chains=CHAINS, remove=ELEMENTS, add=ELEMENTS).filter(bool),
+    st.builds(Change, st.none(), chains=CHAINS, remove=ELEMENTS, add=ELEMENTS).filter(bool),
 )
 
 
@@ -114,7 +116,7 @@ def test_a_table_replaces_what_is_there_and_comes_in_an_order_that_resolves(
         assert count in (None, kinds.count(kind))
 
 
-@given(st.builds(Change, chains=CHAINS, remove=ELEMENTS, add=ELEMENTS).filter(bool))
+@given(st.builds(Change, st.none(), chains=CHAINS, remove=ELEMENTS, add=ELEMENTS).filter(bool))
 def test_chains_are_emptied_and_filled_then_elements_removed_then_added(change: Change) -> None:
     kinds = [message.kind for message in messages(change)[1:-1]]
     refill = [wire.MSG_DELRULE, wire.MSG_NEWRULE, wire.MSG_NEWRULE] * len(change.chains)

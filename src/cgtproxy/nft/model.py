@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cgtproxy.config.model import Network
 from cgtproxy.nft.statements import PROTOCOLS, Statement
@@ -24,8 +23,7 @@ PRIORITY_TPROXY = 100
 PRIORITY_BEFORE_DSTNAT = -110
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
+class Hook(NamedTuple):
     """Where a base chain hangs; its policy is always accept."""
 
     kind: Literal["filter", "route", "nat"]
@@ -33,15 +31,13 @@ class Hook:
     priority: int
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(NamedTuple):
     name: str
     rules: tuple[Rule, ...]
     hook: Hook | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """`key` as the kernel has it; `text` as nft prints it; `end` closes an interval."""
 
     key: bytes
@@ -50,8 +46,7 @@ class Element:
     end: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Set:
+class Set(NamedTuple):
     """A set, or with `is_map` a verdict map. Without `constant` its elements come and go."""
 
     name: str
@@ -62,8 +57,7 @@ class Set:
     interval: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """Everything of the table but the cgroups themselves."""
 
     sets: tuple[Set, ...]

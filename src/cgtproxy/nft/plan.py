@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, collapse_addresses
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from cgtproxy.config.model import DIRECT, DROP, Config, Decision, Network, Tproxy
 from cgtproxy.nft.statements import Protocol
@@ -16,8 +15,7 @@ VERSIONS = (4, 6)
 LONGEST_NAME = 100  # the kernel's limit, NFT_NAME_MAXLEN, is 256 bytes with our prefix
 
 
-@dataclass(frozen=True, slots=True)
-class HijackRule:
+class HijackRule(NamedTuple):
     """DNS queries of this kind go to `server` instead; with `loopback`, also those to loopback."""
 
     version: int
@@ -27,8 +25,7 @@ class HijackRule:
     loopback: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a cgroup's element tells a target: the verdict in the map, and the set it is also in."""
 
     verdict: str

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 from cgtproxy.nft.model import Chain, Table
 from cgtproxy.nft.plan import Outcome
 
-Elements = dict[int, Outcome]  # by cgroup id
+Elements = Mapping[int, Outcome]  # by cgroup id
+NO_ELEMENTS: Elements = MappingProxyType({})
 
 
-@dataclass(slots=True)
 class State:
     """`table` None: there is none, or one that we cannot vouch for."""
 
-    table: Table | None = None
-    elements: Elements = field(default_factory=dict)
+    def __init__(
+        self, table: Table | None = None, elements: dict[int, Outcome] | None = None
+    ) -> None:
+        self.table = table
+        self.elements = {} if elements is None else elements
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One transaction. With `table`, everything is made anew, else only what is named changes."""
 
     table: Table | None = None
     chains: tuple[Chain, ...] = ()
-    remove: Elements = field(default_factory=dict)
-    add: Elements = field(default_factory=dict)
+    remove: Elements = NO_ELEMENTS
+    add: Elements = NO_ELEMENTS
 
     def __bool__(self) -> bool:
         return bool(self.table or self.chains or self.remove or self.add)
@@ -40,7 +43,7 @@ def diff(wanted: State, seen: State, touched: Iterable[int] | None = None) -> Ch
     if chains is None:
         if touched is not None:
             raise ValueError("a table that is made anew needs all its elements")
-        return Change(table=wanted.table, add=dict(wanted.elements))
+        return Change(table=wanted.table, add=wanted.elements)
     if touched is None:
         touched = wanted.elements.keys() | seen.elements.keys()
     add, remove = {}, {}

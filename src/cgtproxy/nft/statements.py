@@ -7,9 +7,8 @@ a test loads the text with nft(8) and compares what the kernel then has.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cgtproxy.nft import expressions as nf
 from cgtproxy.nft import wire
@@ -30,8 +29,7 @@ ICMPX_PORT_UNREACHABLE = 1
 NAT_DNAT, RTN_LOCAL = 1, 2
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     text: str
     expressions: bytes
 
