@@ -21,7 +21,8 @@ from .program import Program
 from .waiting import TIMEOUT
 
 PROGRAMS = Path(__file__).parent / "programs"
-NOBODY = 54321  # a user who has nothing else running, so that limits on users are this program's
+# A user who has nothing else running, so that limits on users are this program's.
+NOBODY = int(os.environ.get("BED_USER", 65534))
 # Programs that run as this user, first without and then with the one capability needed.
 _NEEDED = {sys.base_prefix, sys.prefix, *(str(Path(entry).resolve()) for entry in cgtproxy_path)}
 _NEEDED.add(str(PROGRAMS))

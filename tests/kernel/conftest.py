@@ -17,35 +17,8 @@ from bed.nameserver import Nameserver
 from bed.singbox import SingBox
 
 
-@pytest.fixture(scope="session", autouse=True)
-def inside() -> None:
-    if not bed.inside():
-        pytest.fail(
-            "tests/kernel change nftables, routing and cgroups, so they run in the bed only: "
-            "sudo dev/test tests/kernel, or sudo tests/bed/run .venv/bin/pytest tests/kernel",
-            pytrace=False,
-        )
-
-
-@pytest.fixture(scope="session")
-def origin(inside: None) -> Iterator[bed.Origin]:
-    """The outside world; answers "origin" on these ports at every address that is not local."""
-    with bed.Origin(53, 80, 443) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def tproxy_server(inside: None) -> Iterator[bed.Responder]:
-    """A TPROXY server of our own, on bed.TPROXY_PORT in the cgroup /tproxy-server: "tproxy"."""
-    with (
-        bed.Cgroup("tproxy-server") as cgroup,
-        bed.Responder("tproxy", bed.TPROXY_PORT, cgroup=cgroup) as server,
-    ):
-        yield server
-
-
 @pytest.fixture(autouse=True)
-def pristine(inside: None, origin: bed.Origin) -> Iterator[None]:
+def pristine(origin: bed.Origin) -> Iterator[None]:
     """Hold every test to leaving the kernel as it found it, and the next one unharmed."""
     yield
     left = bed.traces()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +162,9 @@ def _lost_notifications(pid: int) -> int:
 
 
 def test_lost_events_of_cgroups(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup) -> None:
-    with ExitStack() as stack:
-        with short_queue(16):
-            daemon = stack.enter_context(bed.Daemon(bed.config()))
+    with bed.Daemon(bed.config()) as daemon:
         with stopped(daemon):
+            fill_queue_of_events()
             dropped = [cgroup(f"drop-{number}") for number in range(100)]
             proxied = cgroup("proxy")
         wait_mended(daemon, "inotify events were lost")
@@ -174,6 +173,7 @@ def test_lost_events_of_cgroups(tproxy_server: bed.Responder, cgroup: bed.MakeCg
         assert len(mended(daemon)) == 1
         known = len(daemon.lines)
         with stopped(daemon):
+            fill_queue_of_events()
             for one in dropped:
                 one.remove()
         wait_mended(daemon, "inotify events were lost", since=known)
@@ -181,13 +181,9 @@ def test_lost_events_of_cgroups(tproxy_server: bed.Responder, cgroup: bed.MakeCg
         assert bed.paths(proxied) == bed.everywhere("tproxy")
 
 
-@contextmanager
-def short_queue(events: int) -> Iterator[None]:
-    """For the inotify instances that are made meanwhile; the limit is the whole host's."""
-    limit = Path("/proc/sys/fs/inotify/max_queued_events")
-    usual = limit.read_text()
-    limit.write_text(str(events))
-    try:
-        yield
-    finally:
-        limit.write_text(usual)
+def fill_queue_of_events() -> None:
+    """The queue's length is the whole host's, so it is not made shorter here."""
+    length = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    brief = bed.Cgroup("brief")
+    for _ in range(length // 2 + 1):
+        brief.mkdir().rmdir()

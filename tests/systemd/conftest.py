@@ -15,27 +15,9 @@ from bed.units import UNITS, StartUnit
 PROJECT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def inside() -> None:
-    if not bed.inside():
-        pytest.fail("these tests run in the bed only: sudo dev/test tests/systemd", pytrace=False)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def origin(inside: None) -> Iterator[bed.Origin]:
-    """The outside world; answers "origin" on these ports at every address that is not local."""
-    with bed.Origin(53, 80, 443) as server:
-        yield server
-
-
-@pytest.fixture(scope="session", autouse=True)
-def tproxy_server(origin: bed.Origin) -> Iterator[bed.Responder]:
-    """A TPROXY server on bed.TPROXY_PORT: "tproxy"."""
-    with (
-        bed.Cgroup("tproxy-server") as cgroup,
-        bed.Responder("tproxy", bed.TPROXY_PORT, cgroup=cgroup) as server,
-    ):
-        yield server
+@pytest.fixture(autouse=True)
+def world(origin: bed.Origin, tproxy_server: bed.Responder) -> None:
+    """Every test has it."""
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +28,9 @@ def package() -> Path:
     return packages[-1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machine(package: Path, origin: bed.Origin) -> Iterator[Machine]:
-    """Booted once for all tests, with our package installed and the service not enabled."""
+    """Booted for each file of tests, with our package installed and the service not enabled."""
     with Machine(package) as booted:
         yield booted
 

@@ -21,9 +21,9 @@ def test_the_result_comes_back_from_another_process() -> None:
 
 
 def test_nothing_of_it_is_left() -> None:
-    run_in_fork(lambda: None)
+    pid = run_in_fork(os.getpid)
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(pid, os.WNOHANG)
 
 
 def test_an_error_keeps_its_type_text_and_exit_code() -> None:
