@@ -21,7 +21,10 @@ MAX_CHARACTERS = 1 << 20  # ten thousand rules take half of it
 _MAX_DEPTH = 32
 # Nodes that aliases may repeat: ten lines of YAML can stand for billions ("billion laughs").
 _MAX_REPEATED = 100_000
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# All but YAML's printable characters. The complement, written shorter, takes 3 ms to compile.
+_UNPRINTABLE = re.compile(
+    "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]"
+)
 
 
 def compose(text: str, report: Report) -> Node | None:

@@ -21,7 +21,7 @@ class Pattern(NamedTuple):
 class _Compiled(Protocol):
     """What is used of `re2._Regexp`; the package has no types."""
 
-    def search(self, text: str, pos: int, endpos: int) -> object | None: ...
+    def search(self, text: bytes, pos: int, endpos: int) -> object | None: ...
 
 
 def check_pattern(text: str) -> Pattern:
@@ -39,7 +39,7 @@ def _matches_every_path(pattern: _Compiled) -> bool:
     What holds there before any other character (`\\B`) holds before the end or a newline, too,
     and of the rest only a word character differs (`\\b`).
     """
-    return all(pattern.search("/" + after, 0, 1) for after in ("a", "."))
+    return all(pattern.search(path, 0, 1) for path in (b"/a", b"/."))
 
 
 def _compile(text: str) -> _Compiled:
