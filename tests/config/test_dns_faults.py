@@ -151,7 +151,7 @@ SAME = "must have both the same, or neither overlapping"
             ],
             [
                 "6:110: tproxies.a.dns.upstream[2]: tcp://127.0.0.1:6 is tproxies.b.dns.listen "
-                "on line 7; must be a DNS server of somebody else's"
+                "on line 7; must not be a listener of the built-in server"
             ],
         ),
     ],

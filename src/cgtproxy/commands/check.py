@@ -50,12 +50,12 @@ def _blind_spots(config: Config) -> Iterator[str]:
     if config.monitor != "dbus":
         return
     yield (
-        "monitor: dbus sees units: not the cgroups below them (containers), which follow them, "
-        "nor what is gone in a moment"
+        "monitor: dbus sees systemd's units only: the cgroups below a unit (containers) follow it, "
+        "and a unit that ends at once may be missed"
     )
     if os.geteuid() != 0:
         yield (
-            "monitor: dbus sees units of users as root only, and this is not root; "
+            "monitor: dbus sees the units of users as root only, and this is not root; "
             "`monitor: both` sees their cgroups"
         )
 

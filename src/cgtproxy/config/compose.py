@@ -22,9 +22,7 @@ _MAX_DEPTH = 32
 # Nodes that aliases may repeat: ten lines of YAML can stand for billions ("billion laughs").
 _MAX_REPEATED = 100_000
 # All but YAML's printable characters. The complement, written shorter, takes 3 ms to compile.
-_UNPRINTABLE = re.compile(
-    "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]"
-)
+_UNPRINTABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def compose(text: str, report: Report) -> Node | None:

@@ -56,12 +56,12 @@ class TproxyKeys(Section):
     )
     upstreams = Key(
         OneOrMore(UpstreamUrl(), "an upstream URL, or a list of them"),
-        "Where the built-in server sends this traffic. Left out: the server is another one's.",
+        "Where the built-in server sends this traffic. Without it another program is the server.",
         name="upstream",
     )
     select = Key(
         Choice[Selection]("first-available", "round-robin"),
-        "Which of several upstreams is taken.",
+        "How one of several upstreams is chosen.",
         default="first-available",
     )
     on_down = Key(
@@ -71,11 +71,13 @@ class TproxyKeys(Section):
     )
     udp = Key(
         Choice[Fallback]("drop", "direct"),
-        "UDP where the upstream (HTTP) has none.",
+        "What to do with UDP if no upstream carries it; HTTP and HTTPS do not.",
         default="drop",
     )
     health_check = Key(
-        Integer(0, 86400), "Seconds between two checks of an upstream; 0 for none.", default=10
+        Integer(0, 86400),
+        "Seconds between two health checks of an upstream; 0 for none.",
+        default=10,
     )
     dns = Key(DNS, "The built-in DNS server of this TPROXY. An empty mapping has all defaults.")
 
@@ -98,7 +100,7 @@ class RuleKeys(Section):
         required=True,
     )
     tproxy = Key(Text("the name of one of tproxies"), "Redirect to the TPROXY of this name.")
-    direct = Key(Boolean(), "Leave the traffic alone.", default=False)
+    direct = Key(Boolean(), "Let the traffic go direct.", default=False)
     drop = Key(Boolean(), "Drop the traffic.", default=False)
 
     def build(self) -> Rule:
@@ -118,7 +120,9 @@ class WorkersKeys(Section):
         "The firewall mark of the server's own sockets, which are never redirected.",
         default=DEFAULT_WORKERS.mark,
     )
-    count = Key(Integer(0, 1024), "The number of processes; 0 for one for each core.", default=0)
+    count = Key(
+        Integer(0, 1024), "The number of worker processes; 0 for one per CPU core.", default=0
+    )
     connect_timeout = Key(
         Integer(1, 3600),
         "Seconds until an upstream or destination must have answered.",
@@ -136,12 +140,12 @@ class WorkersKeys(Section):
     )
     connections = Key(
         Integer(1, 10**6),
-        "The most TCP connections, and the most UDP sessions, of one process.",
+        "The maximum of TCP connections, and of UDP sessions, of each process.",
         default=DEFAULT_WORKERS.connections,
     )
     pipes = Key(
         Integer(0, 10**5),
-        "The most pipes (up to 1 MiB of memory each) of one process, for bulk transfers.",
+        "The maximum of pipes (up to 1 MiB of memory each) of each process, for bulk transfers.",
         default=DEFAULT_WORKERS.pipes,
     )
 
@@ -171,7 +175,7 @@ class FileKeys(Section):
     )
     monitor = Key(
         Choice[MonitorKind]("inotify", "dbus", "both"),
-        "How cgroups are noticed: in the file system, as systemd's units, or in both ways.",
+        "How cgroups are found: by inotify, by asking systemd for its units (dbus), or by both.",
         default="inotify",
     )
     bypass = Key(

@@ -94,7 +94,7 @@ def check_loops(file: FileKeys, report: Report) -> None:
             for address, first, _ in listeners:
                 if (upstream.host, upstream.port) == (str(address.ip), address.port):
                     problem = f"{upstream} is {first.path} on line {first.line}"
-                    report.add(position, problem, "must be a DNS server of somebody else's")
+                    report.add(position, problem, "must not be a listener of the built-in server")
 
 
 def _dns(file: FileKeys) -> Iterator[tuple[TproxyKeys, DnsKeys]]:
