@@ -13,6 +13,7 @@ import dns.opcode
 import dns.rcode
 import dns.rdatatype
 import pytest
+from dns.edns import OptionType
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,7 +39,9 @@ LABELS = st.lists(st.binary(min_size=1, max_size=63), max_size=6).filter(
     lambda labels: sum(map(len, labels)) + len(labels) < 255
 )
 OPTIONS: st.SearchStrategy[dns.edns.Option] = st.one_of(
-    st.builds(dns.edns.CookieOption, st.binary(min_size=8, max_size=8), st.just(b"")),
+    st.builds(
+        dns.edns.GenericOption, st.just(OptionType.COOKIE), st.binary(min_size=8, max_size=8)
+    ),
     st.builds(
         dns.edns.ECSOption,
         st.ip_addresses().map(str),

@@ -15,6 +15,8 @@ from random import Random
 import dns.edns
 import dns.message
 import pytest
+from dns.edns import OptionType
+from dns.opcode import Opcode
 
 from cgtproxy.config.model import Dns, FakePool
 from cgtproxy.proxy.dns import answers as module
@@ -47,7 +49,7 @@ def messages(random: Random, right: Sequence[bytes], beginning: int) -> Iterator
 
 def queries() -> list[bytes]:
     options: list[dns.edns.Option] = [
-        dns.edns.CookieOption(b"12345678", b"abcdefgh"),
+        dns.edns.GenericOption(OptionType.COOKIE, b"12345678abcdefgh"),
         dns.edns.ECSOption("192.0.2.0", 24),
         dns.edns.GenericOption(dns.edns.OptionType(12), bytes(30)),
     ]
@@ -65,7 +67,7 @@ def right_reply(data: bytes, reply: bytes, sampled: bool) -> str:
     assert reply[:2] == data[:2]
     assert reply[2] & 0x80
     assert 12 <= len(reply) <= 512
-    if sampled:
+    if sampled and reply[2] >> 3 & 15 in list(Opcode):  # dnspython 2.3 reads no others
         dns.message.from_wire(reply)
     return f"rcode {reply[3] & 15}"
 

@@ -215,7 +215,8 @@ def test_an_empty_list_excludes_nothing_with_a_dot(pool: Pool) -> None:
 
 def test_errors(answers: Answers, pool: Pool) -> None:
     assert ask(answers, "a.example", "A", rdclass="CH").rcode() == dns.rcode.REFUSED
-    assert ask(answers, "a.example", "A", use_edns=1).rcode() == dns.rcode.BADVERS
+    newer = {"use_edns": 1, "want_dnssec": True}  # without DO, dnspython 2.3 makes it version 0
+    assert ask(answers, "a.example", "A", **newer).rcode() == dns.rcode.BADVERS
     update = dns.message.make_query("a.example", "A", id=3)
     update.set_opcode(dns.opcode.UPDATE)
     reply = answers.answer(update.to_wire())
