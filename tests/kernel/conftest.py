@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import bed
-from bed import dns
+from bed import dns, transfers
 from bed.built_in import Start, config, started
 from bed.fake_ip import NAME, REAL
 from bed.nameserver import Nameserver
@@ -108,3 +108,10 @@ def silent() -> Iterator[str]:
     bed.run(*[word.format("add") for word in route])
     yield "203.0.113.77"
     bed.run(*[word.format("delete") for word in route])
+
+
+@pytest.fixture
+def server() -> Iterator[transfers.TransferServer]:
+    """The far end of the transfers that bed.transfers checks."""
+    with transfers.TransferServer() as running:
+        yield running

@@ -54,12 +54,6 @@ def some_transfers(*ends: str) -> st.SearchStrategy[list[dict[str, Any]]]:
     return st.lists(each, min_size=1, max_size=8)
 
 
-@pytest.fixture
-def server() -> Iterator[transfers.TransferServer]:
-    with transfers.TransferServer() as running:
-        yield running
-
-
 def check(app: bed.Cgroup, server: transfers.TransferServer, *ends: str) -> None:
     @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(some_transfers(*ends), st.booleans())
