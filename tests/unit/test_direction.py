@@ -13,6 +13,7 @@ from cgtproxy.config.model import Workers
 from cgtproxy.proxy.io.reactor import Reactor
 from cgtproxy.proxy.worker.tcp.direction import COPY, Direction
 from cgtproxy.proxy.worker.tcp.relay import Relays
+from cgtproxy.proxy.worker.tcp.state import State
 
 MUCH = b"x" * (3 * COPY)
 
@@ -64,6 +65,10 @@ def pairs(relays: Relays) -> Iterator[list[Pair]]:
         pair.close()
 
 
+def splices(pair: Pair) -> bool:
+    return pair.up.state is State.SPLICING
+
+
 def turn(relays: Relays) -> None:
     """One round of the loop."""
     relays.reactor.soon(relays.reactor.stop)
@@ -80,17 +85,17 @@ def move(relays: Relays, pair: Pair, data: bytes) -> None:
 def test_a_few_small_pieces_do_not_end_a_bulk_transfer(relays: Relays, pairs: list[Pair]) -> None:
     pair = pairs[0]
     move(relays, pair, MUCH)
-    assert pair.up.bulk
+    assert splices(pair)
     for _ in range(2):
         for _ in range(6):  # that the source was found empty after MUCH counts, too
             move(relays, pair, b"x")
-            assert pair.up.bulk
+            assert splices(pair)
         move(relays, pair, MUCH)
     for _ in range(8):
         move(relays, pair, b"x")
-    assert not pair.up.bulk
+    assert not splices(pair)
     move(relays, pair, b"x")
-    assert not pair.up.bulk
+    assert not splices(pair)
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -55,6 +55,7 @@ def outgoing(family: int, mark: int) -> Socket:
     """A TCP socket, to be connected without waiting."""
     sock = socket.SocketType(family, _STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 

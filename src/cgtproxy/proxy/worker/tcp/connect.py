@@ -21,6 +21,7 @@ from cgtproxy.proxy.upstreams.schemes import connect_handshake
 from cgtproxy.proxy.upstreams.selection import UpstreamSelector
 from cgtproxy.proxy.worker.tcp.direct import Direct
 from cgtproxy.proxy.worker.tcp.relay import Relays
+from cgtproxy.proxy.worker.tcp.state import CLOSED
 
 log = logging.getLogger("cgtproxy")
 
@@ -144,5 +145,5 @@ class _Attempts:
         relays.reactor.replace_handler(down.fd, down.on_event)
         if down.buffer or down.hung_up or not dial.upstream.host:
             down.pump()  # The event was the dial's, and does not come again.
-        if not up.closed:
+        if up.state is not CLOSED:
             up.pump()

@@ -10,11 +10,14 @@ from cgtproxy.proxy.io.sockets import Socket, connect, outgoing, reset
 from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.worker.tcp.direction import Direction
 from cgtproxy.proxy.worker.tcp.relay import Relays
+from cgtproxy.proxy.worker.tcp.state import CLOSED
 
 log = logging.getLogger("cgtproxy")
 
 
 class Direct:
+    """Connects clients to the destinations themselves."""
+
     def __init__(self, relays: Relays, deadlines: Deadlines, mark: int, throttle: Throttle) -> None:
         self._relays = relays
         self._deadlines = deadlines
@@ -22,6 +25,7 @@ class Direct:
         self._throttle = throttle
 
     def open(self, client: Socket, family: int, destination: Address) -> None:
+        """Take `client` over, and relay it to `destination`, or reset it."""
         try:
             remote = outgoing(family, self._mark)
         except OSError as error:
@@ -34,15 +38,16 @@ class Direct:
             reset(client)
             return
         up = self._relays.join(client, remote)
+        up.connecting = True
         up.pump()  # what the client has sent with its first packets
-        if not up.closed:
+        if up.state is not CLOSED:
             reactor = self._relays.reactor
             reactor.register(up.fd, up.on_event)
             reactor.register(up.sink_fd, _Connecting(up, self._deadlines).on_event)
 
 
 class _Connecting:
-    """Gives way to the relay at the first event of the remote socket."""
+    """Waits for the first event of the remote socket, and hands it over to the relay then."""
 
     __slots__ = ("deadlines", "up")
 
@@ -52,12 +57,15 @@ class _Connecting:
         deadlines.add(self)
 
     def on_event(self, mask: int) -> None:
+        """Take the first event of the remote socket."""
         self.deadlines.remove(self)
         down = self.up.twin
-        self.up.relays.reactor.replace_handler(down.fd, down.on_event)
+        self.up.connecting = False
+        self.up.shared.reactor.replace_handler(down.fd, down.on_event)
         down.on_event(mask)
 
     def expire(self) -> None:
-        if not self.up.closed:
+        """There was no event in time."""
+        if self.up.state is not CLOSED:
             log.debug("tcp: no answer in time")
             self.up.abort()

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from cgtproxy.proxy.io.reactor import FAILED, HUNG_UP, READABLE, URGENT, WRITABLE
+from cgtproxy.proxy.io.reactor import FAILED, HUNG_UP, READABLE, URGENT, WRITABLE, Reactor
 from cgtproxy.proxy.io.sockets import Socket, reset
-from cgtproxy.proxy.worker.tcp.pipes import SIZE, Pipe
-
-if TYPE_CHECKING:
-    from cgtproxy.proxy.worker.tcp.relay import Relays
+from cgtproxy.proxy.worker.tcp.pipes import SIZE, Pipe, Pipes
+from cgtproxy.proxy.worker.tcp.state import BLOCKED, CLOSED, COPYING, FINISHED, SPLICING, State
 
 COPY = 1 << 16  # bytes
 _WORTH_SPLICING = COPY // 4
@@ -30,47 +30,47 @@ _WITH_FIN = _DONTWAIT | int(socket.MSG_MORE)
 _SPLICE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
+OnClose: TypeAlias = "Callable[[Direction], None]"
+
+
+class Shared:
+    """What the directions of a process share.
+
+    `on_close` is called with one of a connection's two directions when both are over, and the
+    sockets are about to be closed.
+    """
+
+    def __init__(self, reactor: Reactor, pipes: Pipes, on_close: OnClose) -> None:
+        self.reactor = reactor
+        self.pipes = pipes
+        self.on_close = on_close
+        self.buffer = bytearray(COPY)
+        self.view = memoryview(self.buffer)
+
+
+@dataclass(slots=True, eq=False)
 class Direction:
-    """From `source` (fd `fd`) to `sink` (fd `sink_fd`); `twin` is the other direction."""
+    """From `source` to `sink`; `twin` is the other direction. state.py has the states."""
 
-    __slots__ = (
-        "buffer",
-        "bulk",
-        "closed",
-        "fd",
-        "finished",
-        "hung_up",
-        "idle",
-        "kept_alive",
-        "muted",
-        "nonblocking",
-        "pipe",
-        "piped",
-        "relays",
-        "sink",
-        "sink_fd",
-        "source",
-        "twin",
-        "urgent",
-        "writes",
-    )
-    twin: Direction
-
-    def __init__(self, relays: Relays, source: Socket, sink: Socket) -> None:
-        self.relays = relays
-        self.source, self.fd = source, source.fileno()
-        self.sink, self.sink_fd = sink, sink.fileno()
-        self.buffer: bytes | None = None
-        self.pipe: Pipe | None = None
-        self.piped = 0  # bytes in the pipe
-        self.idle = 0  # sweeps since something happened
-        self.bulk = 0  # small transfers that it would take to go back to copying
-        self.closed = self.finished = self.hung_up = self.urgent = False
-        self.kept_alive = self.muted = self.nonblocking = False
-        self.writes = 0
+    shared: Shared
+    source: Socket
+    fd: int  # of the source
+    sink: Socket
+    sink_fd: int
+    state: State = COPYING
+    buffer: bytes | None = None  # what the sink has not taken yet, while copying
+    pipe: Pipe | None = None  # likewise, while splicing
+    piped: int = 0  # bytes in the pipe
+    small_left: int = 0  # small transfers that it would take to go back to copying
+    idle: int = 0  # sweeps since something happened
+    hung_up: bool = False  # the source has sent its FIN
+    urgent: bool = False  # the source has sent urgent data
+    connecting: bool = False  # the sink is not known to be connected
+    muted: bool = False  # the reactor does not report that the source can be read from
+    twin: Direction = field(init=False, repr=False)
 
     def on_event(self, mask: int) -> None:
-        """Events of `source`: if it can be written to, that is the twin's affair."""
+        """Take an event of `source`; that it can be written to is the twin's affair."""
         self.idle = 0
         if mask & HUNG_UP:
             self.hung_up = True
@@ -81,52 +81,69 @@ class Direction:
             return
         if mask & WRITABLE:
             twin = self.twin
-            if twin.buffer is not None or twin.piped:
+            if twin.state is BLOCKED:
                 twin.pump()
-                if self.closed:
+                if self.state is CLOSED:
                     return
         if mask & READABLE:
-            if self.buffer is None and not self.piped:
+            if self.state is not BLOCKED:
                 self.pump()
             elif not self.muted:  # else a slow sink's source would wake us in vain all the time
                 self.muted = True
-                self.relays.reactor.mute(self.fd)
+                self.shared.reactor.mute(self.fd)
 
     def pump(self) -> None:
         """Move what can be moved."""
-        if self.finished:
-            return
-        piece = SIZE if self.piped else _PIECE
-        if (self.buffer is not None or self.piped) and not self._flush():
-            return
+        state = self.state
+        if state is COPYING:
+            self._copy()
+        elif state is SPLICING:
+            self._splice(_PIECE)
+        elif state is BLOCKED:
+            self._unblock()
+
+    def keep(self, data: bytes) -> None:
+        """Have `data` written before all that is read from now on."""
+        self.buffer = data
+        self.state = BLOCKED
+
+    def _unblock(self) -> None:
+        """Go on, if the sink takes all that was kept for it."""
         if self.pipe:
-            self._release()
-        if self.bulk:
+            if not self._drain(self.pipe):
+                return
+            self._release(self.pipe)
+            piece = SIZE
+        else:
+            if self.buffer is not None and not self._flush(self.buffer):
+                return
+            piece = _PIECE
+        if self.small_left:
+            self.state = SPLICING
             self._splice(piece)
         else:
+            self.state = COPYING
             self._copy()
 
-    def _flush(self) -> bool:
-        """Whether nothing is left."""
-        if self.buffer is None:
-            return self._drain()
+    def _flush(self, data: bytes) -> bool:
+        """Whether the sink has taken all of `data`; else the rest is kept."""
         try:
-            sent = self.sink.send(self.buffer, _DONTWAIT)
+            sent = self.sink.send(data, _DONTWAIT)
         except BlockingIOError:
             return False
         except OSError:
             self.abort()
             return False
-        self.buffer = self.buffer[sent:] if sent < len(self.buffer) else None
+        self.buffer = data[sent:] if sent < len(data) else None
         return self.buffer is None
 
-    def _drain(self) -> bool:
+    def _drain(self, pipe: Pipe) -> bool:
         """Whether the pipe is empty now."""
-        assert self.pipe
         while self.piped:  # not all at once does not mean that there is no more room
             try:
-                self.piped -= os.splice(self.pipe.reader, self.sink_fd, self.piped, flags=_SPLICE)
+                self.piped -= os.splice(pipe.reader, self.sink_fd, self.piped, flags=_SPLICE)
             except BlockingIOError:
+                self.state = BLOCKED
                 return False
             except OSError:
                 self.abort()
@@ -134,10 +151,10 @@ class Direction:
         return True
 
     def _copy(self) -> None:
-        relays = self.relays
+        shared = self.shared
         while True:
             try:
-                count = self.source.recv_into(relays.buffer, COPY, _DONTWAIT)
+                count = self.source.recv_into(shared.buffer, COPY, _DONTWAIT)
             except BlockingIOError:
                 self._unmute()
                 return
@@ -156,7 +173,7 @@ class Direction:
                 self._end()
                 return
             if count == COPY:
-                self._start_bulk()
+                self._start_splicing()
                 return
             if not self.urgent:
                 self._unmute()
@@ -166,11 +183,11 @@ class Direction:
         """Where the source is empty; what came meanwhile is reported at once."""
         if self.muted:
             self.muted = False
-            self.relays.reactor.unmute(self.fd)
+            self.shared.reactor.unmute(self.fd)
 
     def _send(self, count: int, flags: int) -> bool:
         """Whether all of the shared buffer's first bytes went out; else the rest is kept."""
-        view = self.relays.view
+        view = self.shared.view
         try:
             sent = self.sink.send(view[:count], flags)
         except BlockingIOError:
@@ -179,30 +196,25 @@ class Direction:
             self.abort()
             return False
         if sent < count:
-            self.buffer = bytes(view[sent:count])
+            self.keep(bytes(view[sent:count]))
             return False
-        if self.writes < 2:
-            self.writes += 1
-            if self.writes == 2:  # only from the second on would Nagle's algorithm wait
-                self.sink.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return True
 
-    def _start_bulk(self) -> None:
-        self.bulk = _MOST_SMALL
-        if not self.nonblocking:  # splice(2) has no MSG_DONTWAIT
-            self.nonblocking = self.twin.nonblocking = True
-            self.source.setblocking(False)
-            self.sink.setblocking(False)
+    def _start_splicing(self) -> None:
+        self.state = SPLICING
+        self.small_left = _MOST_SMALL
+        self.source.setblocking(False)  # splice(2) has no MSG_DONTWAIT
+        self.sink.setblocking(False)
         self._splice(_PIECE)
 
     def _splice(self, piece: int) -> None:
         # Urgent data stop splice(2) for good, whatever follows them.
-        pipe = self.pipe = None if self.urgent else self.relays.pipes.take()
+        pipe = self.pipe = None if self.urgent else self.shared.pipes.take()
         if pipe is None:
-            self.bulk = 0
-            self.relays.reactor.soon(self.pump)
+            self.state, self.small_left = COPYING, 0
+            self.shared.reactor.soon(self.pump)
             return
-        self.relays.reactor.moved_bulk(self.fd)
+        self.shared.reactor.moved_bulk(self.fd)
         total = 0
         for _ in range(_ROUNDS):
             try:
@@ -214,33 +226,32 @@ class Direction:
                 self.abort()
                 return
             if not count:  # the end, or urgent data before it
-                self._release()
+                self._release(pipe)
                 self._copy()
                 return
             total += count
             self.piped = count
-            if not self._drain():
+            if not self._drain(pipe):
                 return
         else:
-            self.relays.reactor.soon(self.pump)
-        self._release()
-        self.bulk = _MOST_SMALL if total >= _WORTH_SPLICING else self.bulk - 1
+            self.shared.reactor.soon(self.pump)
+        self._release(pipe)
+        self.small_left = _MOST_SMALL if total >= _WORTH_SPLICING else self.small_left - 1
+        if not self.small_left:
+            self.state = COPYING
 
-    def _release(self) -> None:
-        assert self.pipe
-        self.relays.pipes.give_back(self.pipe)
+    def _release(self, pipe: Pipe) -> None:
+        self.shared.pipes.give_back(pipe)
         self.pipe = None
 
     def _end(self) -> None:
         """The source has sent all, and so have we."""
-        if not self.writes:
-            # Perhaps the sink is not connected yet: shutdown(2) would keep it from that.
-            self.writes, self.buffer = 1, b""
-            if not self._flush():
-                return
-        self.finished = True
-        if self.twin.finished:
-            self.relays.leave(self)
+        if self.connecting:  # shutdown(2) would keep it from that; its next event comes back here
+            self.state = BLOCKED
+            return
+        self.state = FINISHED
+        if self.twin.state is FINISHED:
+            self._leave()
             self.source.close()
             self.sink.close()
             return
@@ -251,7 +262,20 @@ class Direction:
 
     def abort(self) -> None:
         """End both directions by RST: what was under way is lost, and both sides shall know."""
-        if not self.closed:
-            self.relays.leave(self)
+        if self.state is not CLOSED:
+            self._leave()
             reset(self.source)
             reset(self.sink)
+
+    def _leave(self) -> None:
+        """Both directions are over; their sockets are still to be closed."""
+        shared, twin = self.shared, self.twin
+        for each in (self, twin):
+            each.state = CLOSED
+            each.buffer = None
+            shared.reactor.forget(each.fd)
+            if each.pipe:
+                shared.pipes.discard(each.pipe)
+                each.pipe = None
+        shared.on_close(self)
+        del self.twin, twin.twin  # a cycle would wait for the garbage collector

@@ -21,12 +21,14 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Connector(Protocol):
+    """Takes accepted connections over."""
+
     def open(self, client: Socket, family: int, destination: Address) -> None:
-        """Take `client` over, who means to talk to `destination`."""
+        """Take `client` over, which was connecting to `destination`."""
 
 
 class Listener:
-    """One of the listening sockets, `sock`; another worker's while that one is busy."""
+    """Accepts from `sock`: its own worker's, or another worker's while that one is busy."""
 
     def __init__(
         self,

@@ -13,12 +13,14 @@ log = logging.getLogger("cgtproxy")
 
 
 class Pipe(NamedTuple):
+    """Both descriptors of a pipe; they do not block."""
+
     reader: int
     writer: int
 
 
 class Pipes:
-    """At most `limit` of them; who gets none copies instead."""
+    """The pipes of a process, at most `limit`; a direction that gets none copies instead."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -26,15 +28,17 @@ class Pipes:
         self._free: list[Pipe] = []
 
     def take(self) -> Pipe | None:
+        """An empty pipe, or None if all are lent and there can be no more."""
         if self._free:
             return self._free.pop()
         return self._make() if self._made < self._limit else None
 
     def give_back(self, pipe: Pipe) -> None:
-        """Only an empty one."""
+        """Return an empty pipe."""
         self._free.append(pipe)
 
     def discard(self, pipe: Pipe) -> None:
+        """Close a pipe, with what is in it."""
         os.close(pipe.reader)
         os.close(pipe.writer)
         self._made -= 1

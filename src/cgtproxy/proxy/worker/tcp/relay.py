@@ -1,4 +1,4 @@
-"""The TCP connections of a process."""
+"""The TCP connections of a process: how many there are, and when they end for being idle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cgtproxy.config.model import Workers
 from cgtproxy.proxy.io.keepalive import keep_alive
 from cgtproxy.proxy.io.reactor import Reactor
 from cgtproxy.proxy.io.sockets import Socket
-from cgtproxy.proxy.worker.tcp.direction import COPY, Direction
+from cgtproxy.proxy.worker.tcp.direction import Direction, Shared
 from cgtproxy.proxy.worker.tcp.pipes import Pipes
 from cgtproxy.runtime.event_loop import Callback
 
@@ -18,23 +18,27 @@ LONGEST = 120.0  # seconds between two sweeps: from the first on, a connection i
 
 
 class Relays:
-    """What the connections of a process share."""
+    """All TCP connections of a process.
+
+    `open` has the direction from the client of each, and whether its remote socket is kept alive.
+    `opening` has the attempts to connect to a remote socket, each for one connection. `on_close`
+    has what is called at the end of a connection, for the few that need it.
+    """
 
     def __init__(self, reactor: Reactor, limits: Workers) -> None:
         self.reactor = reactor
-        self.pipes = Pipes(limits.pipes)
-        self.buffer = bytearray(COPY)
-        self.view = memoryview(self.buffer)
-        self.open: set[Direction] = set()  # those from the client, one a connection
-        self.on_close: dict[Direction, Callback] = {}  # for few of them
+        self.open: dict[Direction, bool] = {}
+        self.opening: set[object] = set()
+        self.on_close: dict[Direction, Callback] = {}
+        self._shared = Shared(reactor, Pipes(limits.pipes), self._closed)
+        self._limit = limits.connections
         self._sweeps = max(_SWEEPS, ceil(limits.idle_timeout / LONGEST))
         self._period = limits.idle_timeout / self._sweeps
-        self.opening: set[object] = set()  # attempts to connect, each for one connection
         self._scheduled = False
-        self._limit = limits.connections
 
     @property
     def full(self) -> bool:
+        """Whether there are as many connections as `workers.connections` allows."""
         return len(self.open) + len(self.opening) >= self._limit
 
     def join(self, client: Socket, remote: Socket, early: bytes = b"") -> Direction:
@@ -43,47 +47,35 @@ class Relays:
         `early` are bytes that have come from `remote` already. The direction from the client is
         returned; the other one is its `twin`.
         """
-        up = Direction(self, client, remote)
-        down = Direction(self, remote, client)
+        client_fd, remote_fd = client.fileno(), remote.fileno()
+        up = Direction(self._shared, client, client_fd, remote, remote_fd)
+        down = Direction(self._shared, remote, remote_fd, client, client_fd)
         up.twin, down.twin = down, up
-        down.writes = 2  # the client's socket has inherited NODELAY from the listener
-        if remote.family == AF_UNIX:
-            up.writes = 2  # a tunnel, which knows no NODELAY
-            down.kept_alive = True
-        down.buffer = early or None
-        self.open.add(up)
+        if early:
+            down.keep(early)
+        self.open[up] = remote.family == AF_UNIX  # a tunnel, whose own socket is kept alive
         if not self._scheduled:
             self._scheduled = True
             self.reactor.after(self._period, self._sweep)
         return up
 
-    def leave(self, direction: Direction) -> None:
-        """Undo join(); the sockets are still to be closed."""
-        twin = direction.twin
-        for each in (direction, twin):
-            each.closed = each.finished = True
-            each.buffer = None
-            self.reactor.forget(each.fd)
-            self.open.discard(each)
-            if each.pipe:
-                self.pipes.discard(each.pipe)
-                each.pipe = None
+    def _closed(self, direction: Direction) -> None:
+        for each in (direction, direction.twin):
+            self.open.pop(each, None)
             if self.on_close and (callback := self.on_close.pop(each, None)):
                 callback()
-        # Cycles would wait for the garbage collector.
-        del direction.twin, twin.twin
 
     def _sweep(self) -> None:
-        for up in list(self.open):
+        for up, kept_alive in list(self.open.items()):
             down = up.twin
             up.idle += 1
             down.idle += 1
             if min(up.idle, down.idle) > self._sweeps:
                 up.abort()
-            elif not down.kept_alive:
+            elif not kept_alive:
                 # Late, as most connections are gone by now; the client's socket inherited it.
-                down.kept_alive = True
-                keep_alive(down.source)
+                self.open[up] = True
+                keep_alive(up.sink)
         self._scheduled = bool(self.open)
         if self._scheduled:
             self.reactor.after(self._period, self._sweep)
