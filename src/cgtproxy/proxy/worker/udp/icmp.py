@@ -37,10 +37,10 @@ _LONGER = 20  # bytes that IPv6's header has more than IPv4's
 
 
 class Error(NamedTuple):
-    """An ICMP message of this kind about a datagram to `destination`; `info` is an MTU or 0."""
+    """An ICMP error about a datagram to `destination`; `info` is an MTU or 0."""
 
     family: int
-    kind: int
+    message_type: int
     code: int
     info: int
     destination: Address
@@ -56,9 +56,9 @@ def take(sock: Socket) -> list[Error]:
             break
         for _, _, data in control:
             if len(data) >= _EXTENDED.size:
-                _, origin, kind, code, _, info, _ = _EXTENDED.unpack_from(data)
+                _, origin, message_type, code, _, info, _ = _EXTENDED.unpack_from(data)
                 if origin in _ORIGINS:
-                    found.append(Error(_ORIGINS[origin], kind, code, info, destination))
+                    found.append(Error(_ORIGINS[origin], message_type, code, info, destination))
     with contextlib.suppress(OSError):
         sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     return found
@@ -73,11 +73,11 @@ def message(error: Error, client: Address) -> bytes:
     )
     if error.family == AF_INET:
         quoted = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, _UDP, 0) + addresses + ports
-        head = struct.pack("!BBHI", error.kind, error.code, 0, error.info & 0xFFFF)
+        head = struct.pack("!BBHI", error.message_type, error.code, 0, error.info & 0xFFFF)
         check = _checksum(head + quoted)
         return head[:2] + struct.pack("!H", check) + head[4:] + quoted
     quoted = struct.pack("!IHBB", 6 << 28, 8, _UDP, 64) + addresses + ports
-    return struct.pack("!BBHI", error.kind, error.code, 0, error.info) + quoted
+    return struct.pack("!BBHI", error.message_type, error.code, 0, error.info) + quoted
 
 
 def _checksum(data: bytes) -> int:
@@ -89,11 +89,11 @@ def _checksum(data: bytes) -> int:
 
 
 def about(destination: Address, error: Error) -> Error | None:
-    """The same of another address; None for what there is not in its family."""
+    """The same error about another address; None if the other family has no such error."""
     family = AF_INET6 if ":" in destination[0] else AF_INET
     if error.family == family:
         return error._replace(destination=destination)
-    translated = _OTHER.get((error.family, error.kind, error.code))
+    translated = _OTHER.get((error.family, error.message_type, error.code))
     if translated is None:
         return None
     longer = _LONGER if family == AF_INET6 else -_LONGER
@@ -102,6 +102,8 @@ def about(destination: Address, error: Error) -> Error | None:
 
 
 class IcmpSender:
+    """Sends ICMP errors to clients, by raw sockets with the server's mark."""
+
     def __init__(self, mark: int) -> None:
         self._sockets: dict[int, Socket] = {}
         protocols = {AF_INET: socket.IPPROTO_ICMP, AF_INET6: socket.IPPROTO_ICMPV6}

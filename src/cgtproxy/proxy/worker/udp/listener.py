@@ -14,7 +14,7 @@ _DONTWAIT = int(socket.MSG_DONTWAIT)
 
 
 class DatagramListener:
-    """One of the UDP sockets of one process; `open_session` may have no way for a client."""
+    """Receives from one UDP socket; `open_session` makes a session for a client, or drops it."""
 
     def __init__(self, sock: Socket, open_session: OpenSession, sessions: Sessions) -> None:
         self._sock = sock
@@ -25,6 +25,7 @@ class DatagramListener:
         sessions.reactor.watch(sock, self._on_readable)
 
     def close(self) -> None:
+        """Leave the socket to its other holders."""
         self._sessions.reactor.unwatch(self._sock)
         self._sock.close()
 

@@ -1,4 +1,4 @@
-"""Two sockets between a client and one destination: the kernel finds them by itself."""
+"""Connected socket pairs, between a client and one destination: the kernel finds them by itself."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ _ROUNDS = 4  # batches, before others get their turn
 
 
 class Owner(Protocol):
+    """What has a pair."""
+
     def moved(self) -> None:
-        """Datagrams went by, in either direction."""
+        """Datagrams went through the pair, in either direction."""
 
     def failed(self, sock: Socket) -> None:
         """There are errors in the queue of the socket."""
 
 
 class Pair:
-    """`inner` is connected to the client, and `outer` to the destination."""
+    """Moves datagrams between `inner`, connected to the client, and `outer`, to the destination."""
 
     __slots__ = ("_closed", "_inner", "_owner", "_sessions", "outer")
 
@@ -55,6 +57,7 @@ class Pair:
         sessions.reactor.soon(lambda: self._move(source, sink))
 
     def close(self) -> None:
+        """Close both sockets."""
         self._closed = True
         for sock in (self._inner, self.outer):
             self._sessions.reactor.forget(sock.fileno())

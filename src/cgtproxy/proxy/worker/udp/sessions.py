@@ -1,4 +1,4 @@
-"""Which client's datagrams go which way; a session ends when nothing has moved for a while."""
+"""The UDP sessions of a process, one for each client; an idle one ends after a while."""
 
 from __future__ import annotations
 
@@ -17,21 +17,26 @@ SWEEPS = 4  # in the time after which an idle session ends
 
 
 class Session(Protocol):
-    """All datagrams of one client (address and port). `idle` counts sweeps without any."""
+    """All datagrams of one client, an address and a port. `idle` counts sweeps without any."""
 
     idle: int
     closed: bool
 
     def forward(self, sockaddr: bytes, data: memoryview) -> None:
-        """`sockaddr`: the destination, as the kernel tells it."""
+        """Send a datagram on to `sockaddr`: a struct sockaddr, as the kernel tells it."""
 
-    def sweep(self) -> None: ...
+    def sweep(self) -> None:
+        """End the flows that were idle for too long; called at equal intervals."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the session and all of its flows."""
 
 
 class Sessions:
-    """What the UDP sessions of a process share."""
+    """What the UDP sessions of a process share, and how many of them there may be.
+
+    `buffer` (and `view` of it) has room for any datagram, and is free to use within one callback.
+    """
 
     def __init__(self, reactor: Reactor, limits: Workers, throttle: Throttle) -> None:
         self.reactor = reactor
@@ -42,7 +47,7 @@ class Sessions:
         self.icmp_sender = IcmpSender(limits.mark)
         self.mover = DatagramMover()
         self.throttle = throttle
-        self.count = 0  # of the ways from a client to a destination
+        self.count = 0  # of the flows
         self._limit = limits.connections
         self._period = limits.udp_timeout / SWEEPS
         self._scheduled = False
@@ -55,33 +60,35 @@ class Sessions:
 
     @property
     def open(self) -> bool:
+        """Whether there is any session."""
         return any(self._tables)
 
     def admit(self) -> bool:
-        """Whether there may be one more way; then it counts."""
+        """Whether there may be one more flow; then it counts."""
         if self._is_full(self.count):
             return False
         self.count += 1
         return True
 
     def admit_client(self) -> bool:
-        """Whether there may be one more session, which has a socket even if it gets no way."""
+        """Whether there may be one more session, which has a socket even if it gets no flow."""
         return not self._is_full(sum(map(len, self._tables)))
 
     def _is_full(self, count: int) -> bool:
         if count < self._limit:
             return False
-        wrong = "no more UDP sessions for now"
-        self.throttle.warning(wrong, f"{count} are open (workers.connections)")
+        problem = "no more UDP sessions for now"
+        self.throttle.warning(problem, f"{count} are open (workers.connections)")
         return True
 
     def sweep_later(self) -> None:
-        """To be called when there is a session, whether or not it gets a way."""
+        """To be called when there is a session, whether or not it gets a flow."""
         if not self._scheduled:
             self._scheduled = True
             self.reactor.after(self._period, self._sweep)
 
     def no_socket(self, error: OSError) -> None:
+        """Log that a datagram was lost, as no socket could be made for it."""
         self.throttle.warning("a datagram was lost, there is no socket", f"{error.strerror}")
 
     def _sweep(self) -> None:
@@ -99,4 +106,5 @@ class Sessions:
             self.sweep_later()
 
 
+# By address family and client: its session, or None if its datagrams are dropped.
 OpenSession = Callable[[int, Address], Session | None]
