@@ -31,7 +31,11 @@ class Readable(Protocol):
 
 
 class EventLoop:
-    """Callbacks run one after the other, in the thread that runs the loop."""
+    """Callbacks run one after the other, in the thread that runs the loop.
+
+    A subclass may have a run() of its own, and watch descriptors for other events than watch()
+    does: `_epoll`, `_readers`, `_timers` and `_run_timers` are for subclasses, too.
+    """
 
     def __init__(self) -> None:
         self._epoll = select.epoll()

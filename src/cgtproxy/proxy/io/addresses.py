@@ -41,6 +41,7 @@ def is_address(text: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
+    """Whether an IP address is a loopback address, or an IPv4 one that is mapped into IPv6."""
     return host.startswith(("127.", "::")) and _is_loopback(host)
 
 
@@ -72,5 +73,6 @@ def numeric_addresses(hosts: Iterable[str], port: int) -> list[SocketAddress]:
 
 
 def show(address: Address) -> str:
+    """`host:port`, or `[host]:port` for IPv6."""
     host, port = str(address[0]), address[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -40,6 +40,8 @@ _BATCH = 256
 
 
 class Reactor(EventLoop):
+    """The event loop of the server's processes: calls a handler for each event of a socket."""
+
     def __init__(self) -> None:
         super().__init__()
         self._handlers: dict[int, Handler] = {}
@@ -128,6 +130,7 @@ class Reactor(EventLoop):
         self._bulk.add(fd)
 
     def run(self) -> None:
+        """Until stop(); an exception in a handler or callback ends it."""
         self._running = True
         poll, handler_of, reader_of = self._epoll.poll, self._handlers.get, self._readers.get
         ready, late, timers = self._ready, self._late, self._timers
@@ -161,11 +164,17 @@ class Reactor(EventLoop):
 
 
 class Perishable(Protocol):
-    def expire(self) -> None: ...
+    """What has a limited time."""
+
+    def expire(self) -> None:
+        """The time is up."""
 
 
 class Deadlines:
-    """Many things that all get the same time: adding and removing one is a dict operation."""
+    """Many things that all have the same number of seconds, told when these are over.
+
+    Adding and removing one is a dict operation. The end may be told a second late.
+    """
 
     def __init__(self, loop: EventLoop, seconds: float) -> None:
         self._loop = loop
@@ -177,12 +186,14 @@ class Deadlines:
         return len(self._due)
 
     def add(self, item: Perishable) -> None:
+        """Have item.expire() called after the time, unless remove() is."""
         self._due[item] = time.monotonic() + self._seconds
         if not self._scheduled:
             self._scheduled = True
             self._loop.after(1.0, self._sweep)
 
     def remove(self, item: Perishable) -> None:
+        """Do nothing to `item`, if it is here."""
         self._due.pop(item, None)
 
     def _sweep(self) -> None:

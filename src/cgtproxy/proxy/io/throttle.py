@@ -11,6 +11,8 @@ log = logging.getLogger("cgtproxy")
 
 
 class Throttle:
+    """Logs one line of a kind in PAUSE seconds, and how many there would have been."""
+
     def __init__(self) -> None:
         self._kinds: dict[str, tuple[float, int]] = {}  # when told last, how many not told since
 

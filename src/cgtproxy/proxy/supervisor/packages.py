@@ -9,11 +9,14 @@ from cgtproxy.errors import CgtproxyError
 
 
 class PackageMissingError(CgtproxyError):
-    pass
+    """The configuration needs a Python package that is not installed."""
 
 
 def require_packages(config: Config) -> None:
-    """Raises PackageMissingError; nothing is imported here."""
+    """Find out, without importing anything, whether all packages that `config` needs are there.
+
+    Raises PackageMissingError.
+    """
     dns = config.dns_servers.values()
     if any(u.scheme == "https" for one in dns for u in (*one.upstreams, *one.exclude_upstreams)):
         _require("https:// as a DNS upstream", {"httpcore": "httpx", "anyio": "httpx", "h2": "h2"})

@@ -22,9 +22,9 @@ log = logging.getLogger("cgtproxy")
 
 
 def spawn(what: str, run: Callable[[], None]) -> int:
-    """The id of a process that ends with `run`. It has all descriptors of this one.
+    """Fork a process that calls `run` and ends: its id. It inherits all descriptors.
 
-    Raises OSError where there can be no more processes.
+    `what` is its name in the log. Raises OSError where there can be no more processes.
     """
     # What is sent before it has handlers of its own would be written to this process's loop.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -68,6 +68,7 @@ class Restarts:
         self._backoff = Backoff(FIRST_DELAY, LONGEST_DELAY, leak=FORGIVEN)
 
     def later(self, start: Callback) -> None:
+        """Call `start` once, after the delay."""
         now = time.monotonic()
         self._backoff.failed(now)
         self._loop.after(self._backoff.delay(now), start)

@@ -1,4 +1,4 @@
-"""Keeping the resolver running: one at a time, for it alone gives names to the pools' places."""
+"""Keeping the resolver running: one at a time, for it alone gives names to the pools' addresses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ log = logging.getLogger("cgtproxy")
 
 
 class ResolverManager:
-    """Sockets and pools outlive the resolvers: queries wait for the next one, and names stay."""
+    """Starts the resolver, and replaces it for a new configuration or when it has ended.
+
+    Sockets and pools outlive the resolvers: queries wait for the next one, and names stay. `pid` is
+    that of the running resolver, or 0.
+    """
 
     def __init__(self, loop: EventLoop) -> None:
         self.pid = 0
@@ -39,6 +43,7 @@ class ResolverManager:
 
     @property
     def tables(self) -> Sequence[SlotTable]:
+        """The shared memory of all pools of the configuration."""
         return list(self._tables.values())
 
     def open(self, config: Config) -> None:
@@ -53,12 +58,14 @@ class ResolverManager:
         }
 
     def leave(self) -> None:
-        """In another process, which serves no DNS."""
+        """In another process, which serves no DNS, close the sockets."""
         self._sockets.leave()
 
     def addresses(self, config: Config) -> dict[str, bytes]:
-        """Where each TPROXY's workers may ask for real addresses: where it has no DNS server, of
-        the first that makes addresses up."""
+        """The AF_UNIX address at which each TPROXY's workers ask for real addresses.
+
+        A TPROXY without a DNS server has that of the first one that gives fake-ip addresses.
+        """
         own = {name: sockets.workers for name, sockets in self._sockets.of(config).items()}
         makers = (own[name] for name, dns in config.dns_servers.items() if dns.pool)
         first = next(makers, None)
@@ -66,7 +73,7 @@ class ResolverManager:
         return {name: sock.getsockname() for name, sock in served.items() if sock}
 
     def renew(self, config: Config, run: Run) -> None:
-        """A resolver for this configuration, as soon as the one before has ended."""
+        """Start a resolver for this configuration, as soon as the one before has ended."""
         self._start = partial(self._spawn, config, run)
         if not self.pid:
             self._start()
@@ -88,7 +95,7 @@ class ResolverManager:
             os.kill(pid, signal.SIGKILL)
 
     def ended(self, status: int) -> None:
-        """The process `pid` has."""
+        """Take notice that the resolver has ended, with `status` as waitpid(2) tells it."""
         pid, self.pid = self.pid, 0
         if self._stopping:
             self._stopping = False

@@ -12,7 +12,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple
 
 from cgtproxy import __version__
 from cgtproxy.config.model import Config
@@ -32,19 +32,26 @@ from cgtproxy.proxy.worker.worker import DRAIN, Worker, tune
 from cgtproxy.runtime.event_loop import Callback
 from cgtproxy.runtime.notify import Notifier
 
-Watcher: TypeAlias = tuple[Health, HealthChecker]
-
 log = logging.getLogger("cgtproxy")
 
 
+class Watch(NamedTuple):
+    """The health of one configuration's upstreams, and who checks it."""
+
+    health: Health
+    checker: HealthChecker
+
+
 class Supervisor:
-    """`load` reads the configuration, at the start and at each SIGHUP.
+    """Serves the configuration that `load` reads, now and at each SIGHUP.
 
     `daemon` is a pipe that ends with the process that wants this one, where there is one.
+    Raises CgtproxyError where the configuration is faulty, or leaves nothing to serve.
     """
 
     def __init__(self, load: Callable[[], Config], daemon: int | None) -> None:
         self._load = load
+        self._config = self._loaded()
         self._daemon = daemon
         self._loop = Reactor()
         self._notifier = Notifier()
@@ -53,15 +60,14 @@ class Supervisor:
         self._workers: dict[int, int] = {}  # pid → number
         self._draining: set[int] = set()
         self._restarts = Restarts(self._loop)
-        self._checker: HealthChecker | None = None
-        self._coming: HealthChecker | None = None  # still looking names up
+        self._watch: Watch | None = None  # before the first upstreams' names are looked up
+        self._coming: Watch | None = None  # of the configuration whose names are being looked up
         # Nobody writes to it: its end tells the workers that this process is gone.
-        self._alive = os.pipe()
+        self._alive_reader, self._alive_writer = os.pipe()
 
     def run(self) -> None:
-        """Until SIGTERM, SIGINT or the daemon's end. Raises CgtproxyError where it cannot start."""
-        self._config = self._loaded()
-        watcher = self._watcher(self._config)
+        """Serve until SIGTERM, SIGINT or the daemon's end. Raises CgtproxyError at the start."""
+        watch = self._new_watch(self._config)
         self._listen(self._config)
         if self._daemon is not None:
             self._loop.register(self._daemon, lambda _: self._loop.stop())
@@ -69,13 +75,13 @@ class Supervisor:
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload)
         self._loop.on_signal(signal.SIGCHLD, self._reap)
-        self._prepare(watcher, partial(self._begin, watcher))
+        self._prepare(watch, partial(self._begin, watch))
         self._loop.run()
         self._notifier.stopping()
         self._stop()
 
-    def _begin(self, watcher: Watcher) -> None:
-        self._renew(watcher)
+    def _begin(self, watch: Watch) -> None:
+        self._renew(watch)
         log.info("cgtproxy %s: %s", __version__, self._status())
         self._notifier.ready(self._status())
 
@@ -99,22 +105,22 @@ class Supervisor:
         require_packages(config)
         return config
 
-    def _watcher(self, config: Config) -> Watcher:
+    def _new_watch(self, config: Config) -> Watch:
         health = Health(config.remote_upstreams)
-        known = self._checker.targets if self._checker else {}
-        return health, HealthChecker(config, self._loop, health, known, self._moved)
+        known = self._watch.checker.targets if self._watch else {}
+        return Watch(health, HealthChecker(config, self._loop, health, known, self._moved))
 
-    def _prepare(self, watcher: Watcher, then: Callback) -> None:
+    def _prepare(self, watch: Watch, then: Callback) -> None:
         """Call `then` when the upstreams' names are looked up, unless there is a later call."""
         if self._coming:
-            self._coming.stop()
-        self._coming = watcher[1]
+            self._coming.checker.stop()
+        self._coming = watch
 
         def prepared() -> None:
             self._coming = None
             then()
 
-        self._coming.prepare(prepared)
+        watch.checker.prepare(prepared)
 
     def _listen(self, config: Config) -> None:
         """Go over to the sockets for this configuration, or raise CgtproxyError."""
@@ -136,30 +142,29 @@ class Supervisor:
             self._workers[pid] = number
 
     def _be_worker(self, number: int) -> None:
-        os.close(self._alive[1])
+        os.close(self._alive_writer)
         self._loop.leave()
-        assert self._checker
+        assert self._watch
+        health, targets = self._watch.health, self._watch.checker.targets
         sockets = self._listen_sockets.of(self._config, number)
         resolvers = self._resolver.addresses(self._config)
         self._listen_sockets.leave(number)
         self._resolver.leave()
         pools = self._resolver.tables
-        targets = self._checker.targets
-        Worker(self._config, sockets, targets, self._health, pools, resolvers).run(self._alive[0])
+        Worker(self._config, sockets, targets, health, pools, resolvers).run(self._alive_reader)
 
     def _be_resolver(
         self, sockets: Mapping[str, DnsListenSockets], pools: Sequence[SlotTable]
     ) -> None:
         from cgtproxy.proxy.dns.process import Resolver  # asyncio takes memory, here alone
 
-        os.close(self._alive[1])
+        os.close(self._alive_writer)
         self._loop.leave()
         self._listen_sockets.leave()
-        assert self._checker
+        assert self._watch
+        health, targets = self._watch.health, self._watch.checker.targets
         tune()
-        Resolver(self._config, sockets, pools, self._checker.targets, self._health).run(
-            self._alive[0]
-        )
+        Resolver(self._config, sockets, pools, targets, health).run(self._alive_reader)
 
     def _reap(self) -> None:
         while self._workers or self._draining or self._resolver.pid:
@@ -185,7 +190,7 @@ class Supervisor:
         self._notifier.reloading()
         try:
             config = self._loaded()
-            watcher = self._watcher(config)
+            watch = self._new_watch(config)
         except NothingToServeError:
             log.info("no TPROXY has an upstream any more")
             self._loop.stop()
@@ -193,44 +198,44 @@ class Supervisor:
         except (CgtproxyError, OSError) as error:
             self._keep(error)
         else:
-            self._prepare(watcher, partial(self._apply, config, watcher))
+            self._prepare(watch, partial(self._apply, config, watch))
 
-    def _apply(self, config: Config, watcher: Watcher) -> None:
+    def _apply(self, config: Config, watch: Watch) -> None:
         try:
             self._listen(config)
         except (CgtproxyError, OSError) as error:
-            watcher[1].stop()
+            watch.checker.stop()
             self._keep(error)
-            if not self._checker:  # the first names were still being looked up
-                watcher = self._watcher(self._config)
-                self._prepare(watcher, partial(self._begin, watcher))
+            if not self._watch:  # the first names were still being looked up
+                watch = self._new_watch(self._config)
+                self._prepare(watch, partial(self._begin, watch))
             return
-        self._renew(watcher)
+        self._renew(watch)
         log.info("reloaded: %s", self._status())
         self._notifier.ready(self._status())
 
     def _keep(self, error: Exception) -> None:
         log.error("not reloaded, the old configuration stays in force: %s", error)
-        if self._checker:
+        if self._watch:
             self._notifier.ready(self._status())
 
     def _moved(self) -> None:
         """An upstream's name has other addresses."""
         if not self._coming:
-            watcher = self._watcher(self._config)
-            self._prepare(watcher, partial(self._renew, watcher))
+            watch = self._new_watch(self._config)
+            self._prepare(watch, partial(self._renew, watch))
 
-    def _renew(self, watcher: Watcher) -> None:
+    def _renew(self, watch: Watch) -> None:
         """New workers for new connections; the old ones go on with theirs."""
         before = list(self._workers)
-        if self._checker:
-            self._checker.stop()
-        self._health, self._checker = watcher
+        if self._watch:
+            self._watch.checker.stop()
+        self._watch = watch
         self._workers.clear()
         for number in range(_count(self._config)):
             self._start_worker(number)
         self._resolver.renew(self._config, self._be_resolver)
-        self._checker.start()
+        watch.checker.start()
         for pid in before:
             self._draining.add(pid)
             os.kill(pid, DRAIN)

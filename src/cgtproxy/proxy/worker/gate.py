@@ -20,6 +20,7 @@ class Gate:
         self._throttle = throttle
 
     def refuses(self, family: int, destination: Address) -> bool:
+        """Whether nothing may be sent to `destination`; if so, it is logged."""
         host, port = destination[:2]
         if is_loopback(host):
             why = "refused, it would go to loopback"

@@ -39,10 +39,11 @@ log = logging.getLogger("cgtproxy")
 
 
 class Worker:
-    """`sockets` are those of each served TPROXY, by name; `pools` are those of all of them.
+    """Serves a share of all connections and UDP sessions.
 
-    `resolvers` are, by the TPROXY's name, the addresses of AF_UNIX sockets where real addresses
-    are told, if there are others at all.
+    `sockets` has the listening sockets by the TPROXY's name, `targets` the upstreams' addresses,
+    and `pools` the fake-ip pools of all TPROXYs. `resolvers` has, by the TPROXY's name, the address
+    of the AF_UNIX socket at which the resolver tells real addresses, where there is a resolver.
     """
 
     def __init__(
@@ -54,14 +55,14 @@ class Worker:
         pools: Sequence[SlotTable],
         resolvers: Mapping[str, bytes | str],
     ) -> None:
-        self._config = config
         self._health = health
         self._reactor = reactor = Reactor()
         self._throttle = Throttle()
-        self._relays = Relays(self._reactor, config.limits)
+        self._relays = Relays(reactor, config.limits)
         self._connecting = Deadlines(reactor, config.limits.connect_timeout)
         self._sessions = Sessions(reactor, config.limits, self._throttle)
-        self._names = FakeNames(pools), Leases(reactor)
+        self._fake_names = FakeNames(pools)
+        self._leases = Leases(reactor)
         self._resolvers = resolvers
         self._mark = mark = config.limits.mark
         self._dialer = PooledDialer(reactor, self._connecting, mark, targets)
@@ -72,7 +73,7 @@ class Worker:
                 self._serve(tproxy, sockets[tproxy.name])
 
     def run(self, alive: int) -> None:
-        """Until SIGTERM or the end of the pipe `alive`; or after DRAIN, of the last flow."""
+        """Serve until SIGTERM or the end of the pipe `alive`; after DRAIN, until all flows end."""
         self._reactor.register(alive, lambda _: self._reactor.stop())
         for number in (signal.SIGTERM, signal.SIGINT):
             self._reactor.on_signal(number, self._reactor.stop)
@@ -85,7 +86,9 @@ class Worker:
         assert tproxy.server
         gate = Gate(tproxy.port, self._throttle)
         selector = UpstreamSelector(tproxy.server, self._health)
-        destinations = Destinations(*self._names, self._stub(tproxy), self._throttle)
+        destinations = Destinations(
+            self._fake_names, self._leases, self._stub(tproxy), self._throttle
+        )
         connector = UpstreamConnector(
             selector, self._dialer, self._direct, destinations, self._relays, self._throttle
         )
@@ -118,7 +121,7 @@ class Worker:
 
 
 def tune() -> None:
-    """What many connections need of the process."""
+    """Prepare the process for many connections: descriptors, scheduling, garbage collector."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
