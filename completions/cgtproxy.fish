@@ -5,14 +5,14 @@ set -l first "not __fish_seen_subcommand_from $commands"
 
 complete -c cgtproxy -f
 complete -c cgtproxy -n $first -a check -d 'check the configuration and the permissions'
-complete -c cgtproxy -n $first -a rules -d 'print the nftables ruleset, touching nothing'
+complete -c cgtproxy -n $first -a rules -d 'print the nftables ruleset; change nothing'
 complete -c cgtproxy -n $first -a proxy -d 'run the built-in TPROXY server alone'
-complete -c cgtproxy -n $first -a clear -d 'remove what an instance that was killed has left in force'
+complete -c cgtproxy -n $first -a clear -d 'remove the table, ip rules and routes of a killed instance'
 complete -c cgtproxy -n $first -a config -d 'about the configuration file'
-complete -c cgtproxy -n $first -a install-service -d 'write a systemd unit, if no package brought one'
-complete -c cgtproxy -n $first -a uninstall-service -d 'remove what install-service wrote'
+complete -c cgtproxy -n $first -a install-service -d 'install systemd units, a user and an example configuration'
+complete -c cgtproxy -n $first -a uninstall-service -d 'remove what install-service installed'
 complete -c cgtproxy -n $first -l version -d 'show the version'
-complete -c cgtproxy -n $first -l no-proxy -d 'leave the built-in server to cgtproxy proxy'
+complete -c cgtproxy -n $first -l no-proxy -d 'do not start the built-in server'
 complete -c cgtproxy -n '__fish_seen_subcommand_from check' -a 'config permission proxy'
 complete -c cgtproxy -n '__fish_seen_subcommand_from config' -a schema
 complete -c cgtproxy -s c -l config -r -F -d 'the configuration file'

@@ -14,18 +14,20 @@ from cgtproxy.errors import CgtproxyError, ExitCode
 DESCRIPTION = """\
 Send each app's traffic where you want it: direct, nowhere, or through a proxy.
 
-Without a command it runs the daemon in the foreground: it watches cgroups (systemd gives every
-app and service one) and keeps nftables and policy routing so that the rules of its configuration
-hold. It needs CAP_NET_ADMIN and no other privilege.
+Without a command, run the daemon in the foreground. It watches cgroups
+(systemd runs every app and service in its own) and keeps nftables and policy
+routing in line with the rules of its configuration. It needs CAP_NET_ADMIN and
+no other privilege.
 """
 
 EPILOG = """\
 examples:
-  cgtproxy check                  is the configuration right, and may I run?
-  cgtproxy rules -c new.yaml      show what new.yaml would put into nftables
-  systemctl reload cgtproxy       take over a changed configuration (SIGHUP)
+  cgtproxy check                  check the configuration and the permissions
+  cgtproxy rules -c new.yaml      print the nftables ruleset for new.yaml
+  systemctl reload cgtproxy       apply a changed configuration (SIGHUP)
 
-files: /etc/cgtproxy/config.yaml, see cgtproxy.yaml(5). Without it everything goes direct.
+files:
+  /etc/cgtproxy/config.yaml       see cgtproxy.yaml(5); without it all is direct
 """
 
 
@@ -99,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"cgtproxy {__version__}")
     _common(parser, None)
     parser.add_argument(
-        "--no-proxy", action="store_true", help="leave the built-in server to `cgtproxy proxy`"
+        "--no-proxy",
+        action="store_true",
+        help="do not start the built-in server; run `cgtproxy proxy` instead",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
@@ -109,18 +113,20 @@ def _parser() -> argparse.ArgumentParser:
         "what",
         nargs="?",
         choices=("config", "permission", "proxy"),
-        help="only the first or second (default: both), or has the built-in server work to do?",
+        help="check only this (default: config and permission); proxy: has a TPROXY an upstream?",
     )
-    rules = commands.add_parser("rules", help="print the nftables ruleset, touching nothing")
+    rules = commands.add_parser("rules", help="print the nftables ruleset; change nothing")
     _common(rules, argparse.SUPPRESS)
     proxy = commands.add_parser("proxy", help="run the built-in TPROXY server alone")
     _common(proxy, argparse.SUPPRESS)
-    commands.add_parser("clear", help="remove what an instance that was killed has left in force")
+    commands.add_parser("clear", help="remove the table, ip rules and routes of a killed instance")
     config = commands.add_parser("config", help="about the configuration file")
     _common(config, argparse.SUPPRESS)
     config.add_argument("what", choices=("schema",), help="print the JSON Schema for editors")
-    commands.add_parser("install-service", help="write a systemd unit, if no package brought one")
-    commands.add_parser("uninstall-service", help="remove what install-service wrote")
+    commands.add_parser(
+        "install-service", help="install systemd units, a user and an example configuration"
+    )
+    commands.add_parser("uninstall-service", help="remove what install-service installed")
     return parser
 
 
