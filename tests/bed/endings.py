@@ -8,8 +8,8 @@ from pathlib import Path
 from .cgroup import ROOT
 
 RULES = {"drop$": "drop", "direct$": "direct", "proxy$": "first"}
-# With one TPROXY, and no look at DNS queries before the bypass.
-_VERDICTS = {"drop": "drop", "direct": "accept", "proxy": "continue"}
+# With one TPROXY.
+_VERDICTS = {"drop": "return", "direct": "accept", "proxy": "continue"}
 
 
 def wanted(directory: Path | str = ROOT, above: str = "accept") -> dict[int, str]:

@@ -11,7 +11,7 @@ from .waiting import wait_until
 
 UNITS = {r"/proxied[^/]*$": "first", r"/dropped[^/]*$": "drop"}  # rules
 MAP = "cgroup-vmap"
-PROXIED, DROPPED = "continue", "drop"  # the verdicts in it
+PROXIED, DROPPED = "continue", "return"  # the verdicts in it
 FLOOD = Path(__file__).parent / "programs" / "flood.py"
 _DIRECTORY = "/run/systemd/system"
 _RESTARTABLE = "[Unit]\nStartLimitIntervalSec=0\n[Service]\n"

@@ -67,7 +67,7 @@ def test_a_name_may_be_as_long_as_the_kernel_lets_it(
 def test_bytes_that_are_no_text_are_one_character_for_a_pattern(cgroup: bed.MakeCgroup) -> None:
     with bed.Daemon(bed.config({"^/.drop$": "drop", "^/..é$": "drop"})):
         made = cgroup(b"\xffdrop"), cgroup(b"\xff\xfe\xc3\xa9")
-        wanted = {one.id: "drop" for one in made}
+        wanted = {one.id: "return" for one in made}
         bed.wait_until(lambda: bed.verdicts() == wanted, "both elements")
 
 
@@ -125,12 +125,12 @@ def test_removed_and_made_again_under_the_same_name(
                 inner.rmdir()
                 outer.rmdir()
             inner.mkdir(parents=True)
-            assert wait_settled() == {inner.stat().st_ino: "drop"}
+            assert wait_settled() == {inner.stat().st_ino: "return"}
             late = outer / "proxy"
             late.mkdir()
             wait_settled()
             late.rmdir()
-            assert wait_settled() == {inner.stat().st_ino: "drop"}
+            assert wait_settled() == {inner.stat().st_ino: "return"}
             inner.rmdir()
             outer.rmdir()
         assert wait_settled() == {}
@@ -161,7 +161,7 @@ def test_cgroups_that_vanish_while_they_are_looked_at(cgroup: bed.MakeCgroup) ->
     with bed.Daemon(bed.config(RULES), env={"LOG_LEVEL": "info"}) as daemon:
         few = watches(daemon)
         assert subprocess.run(churn, check=False).returncode == 0
-        assert wait_settled() == {kept.id: "drop"}
+        assert wait_settled() == {kept.id: "return"}
         assert watches(daemon) == few
         assert not [line for line in daemon.lines if "WARNING" in line or "ERROR" in line]
 

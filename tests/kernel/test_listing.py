@@ -52,8 +52,8 @@ def test_what_nft_cannot_name_is_told_in_a_comment(cgroup: bed.MakeCgroup) -> No
     odd, plain = cgroup(b'drop"\\\xff\t'), cgroup("drop")
     with bed.Daemon(bed.config()) as daemon:
         printed = bed.cgtproxy("rules", "-c", str(daemon.config)).stdout
-        assert bed.verdicts() == {odd.id: "drop", plain.id: "drop"}
+        assert bed.verdicts() == {odd.id: "return", plain.id: "return"}
     bed.nft(printed)
-    assert bed.verdicts() == {plain.id: "drop"}
+    assert bed.verdicts() == {plain.id: "return"}
     assert f"# cgroup id {odd.id}" in printed
     bed.reset()

@@ -21,7 +21,8 @@ class Packet:
     destination was changed when it was opened; `mark`: its socket has one; `connection_mark`: of
     the connection, if it has one yet; `open`: its socket is, else the kernel itself sends it, in
     the name of the root; `new`: the first of its connection; `invalid`: of none that conntrack
-    knows. The `port` of an ICMP error is that from which came what it is about.
+    knows; `foreign`: a TPROXY server sends it, in another's name, so it is not tracked. The `port`
+    of an ICMP error is that from which came what it is about.
     """
 
     cgroup: Cgroup
@@ -35,12 +36,13 @@ class Packet:
     open: bool = True
     new: bool = True
     invalid: bool = False
+    foreign: bool = False
     zone: int = 0
     tproxy_port: int = 0
 
     def __repr__(self) -> str:
         to = f"{self.protocol} {self.destination} port {self.port}"
-        flags = ("answer", "translated", "open", "new", "invalid")
+        flags = ("answer", "translated", "open", "new", "invalid", "foreign")
         options = "".join(f" {flag}" for flag in flags if getattr(self, flag))
         by = f"{self.cgroup.path!r} ({self.cgroup.decision})"
         return f"<{by}: {to}{options}, connection mark {self.connection_mark}>"
@@ -143,12 +145,12 @@ class Machine:
                 return packet.translated
             case ["ct", "state", "!=", "new"]:
                 return not packet.new
-            case ["fib", "saddr", "type", "!=", "local"]:
-                return False  # it is an app's
-            case ["ct", "state", "untracked"]:
-                return False
+            case ["fib", "saddr", "type", "!=", "local"] | ["ct", "state", "untracked"]:
+                return packet.foreign
             case ["ct", "state", "invalid"]:
                 return packet.invalid
+            case ["ct", "mark", "!=", value]:
+                return packet.connection_mark != int(value, 16)
             case ["ct", "mark", name]:
                 marks = [int(e.text, 16) for e in self.constant[name[1:]]]
                 return packet.connection_mark in marks

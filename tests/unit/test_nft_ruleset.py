@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from ipaddress import ip_address
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import product
 from typing import Any
 
@@ -21,6 +21,7 @@ from cgtproxy.nft.state import State
 from unit.configurations import complete_tree, configurations, crowded, trees
 from unit.packets import Machine, Packet
 
+Address = IPv4Address | IPv6Address
 LEVELS = st.lists(st.integers(0, 255), unique=True, min_size=1, max_size=5)
 
 
@@ -84,27 +85,33 @@ def packets(config: Config, cgroups: list[Cgroup]) -> Iterator[Packet]:
         for what in product(("tcp", "udp"), destinations, (53, 443), (False, True)):
             protocol, destination, port, translated = what
             yield Packet(cgroup, protocol, destination, port, translated=translated)
-        yield from of_marked_connections(config, cgroup)
+        if config.tproxies:
+            for destination, port in product(destinations, (53, 443)):
+                yield Packet(cgroup, "udp", destination, port, new=False, foreign=True)
+        yield from of_marked_connections(config, cgroup, destinations)
     root = cgroups[0]
     yield Packet(root, "tcp", ip_address("198.51.100.7"), 443, open=False)
-    yield from of_marked_connections(config, root, open=False)
+    yield from of_marked_connections(config, root, destinations, open=False)
     for protocol, where in (("icmp", "198.51.100.7"), ("ipv6-icmp", "2001:db9::7")):
         for port in (53, 443):
             flags = {"open": False, "new": False, "invalid": True}
             yield Packet(root, protocol, ip_address(where), port, **flags)
 
 
-def of_marked_connections(config: Config, cgroup: Cgroup, **flags: bool) -> Iterator[Packet]:
+def of_marked_connections(
+    config: Config, cgroup: Cgroup, destinations: Iterable[Address], **flags: bool
+) -> Iterator[Packet]:
+    flags |= {"new": False}
     for mark in {0, 99, *(tproxy.mark for tproxy in config.tproxies)}:
-        destination = ip_address("198.51.100.7")
-        for port in (53, 443):
-            yield Packet(cgroup, "tcp", destination, port, connection_mark=mark, new=False, **flags)
-        yield Packet(cgroup, "icmp", destination, 0, connection_mark=mark, new=False, **flags)
+        for destination in destinations:
+            for port in (53, 443):
+                yield Packet(cgroup, "tcp", destination, port, connection_mark=mark, **flags)
+            yield Packet(cgroup, "icmp", destination, 0, connection_mark=mark, **flags)
 
 
 def fate(config: Config, packet: Packet) -> Tproxy | str:
     """What the documentation says: a TPROXY, "drop" or "untouched"."""
-    if packet.answer or packet.mark:
+    if packet.answer or packet.mark or packet.foreign:
         return "untouched"
     marked = next((t for t in config.tproxies if t.mark == packet.connection_mark), None)
     if packet.protocol in ("icmp", "ipv6-icmp"):
@@ -141,7 +148,7 @@ def hijacks(tproxy: Tproxy, packet: Packet) -> HijackRule | None:
 def zone(config: Config, packet: Packet) -> int:
     """Who may not be answered by the same server is in different zones."""
     hijacking = [tproxy.name for tproxy in config.tproxies if queries(tproxy)]
-    if packet.mark or (packet.protocol, packet.port) != ("udp", 53):
+    if packet.mark or packet.foreign or (packet.protocol, packet.port) != ("udp", 53):
         return 0
     target = packet.cgroup.decision.tproxy
     return FIRST_ZONE + hijacking.index(target) if target in hijacking else 0

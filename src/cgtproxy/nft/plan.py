@@ -12,6 +12,7 @@ from cgtproxy.nft.statements import Protocol
 
 DNS_PORT = 53
 VERSIONS = (4, 6)
+DROP_CHAIN = "drop-cgroup"
 LONGEST_NAME = 100  # the kernel's limit, NFT_NAME_MAXLEN, is 256 bytes with our prefix
 
 
@@ -26,7 +27,7 @@ class HijackRule(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How a cgroup's element tells a target: the verdict in the map, and the set it is also in."""
+    """How a cgroup's element tells a decision: its verdict in the map, the set it is also in."""
 
     verdict: str
     chain: str = ""
@@ -54,50 +55,36 @@ def queries(tproxy: Tproxy) -> list[HijackRule]:
 
 
 class Plan:
-    """The configuration as chains and sets: names that nft accepts, verdicts that tell targets."""
+    """The configuration as chains and sets: names that nft accepts, verdicts for decisions."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.hijacking = [tproxy for tproxy in config.tproxies if queries(tproxy)]
         self.names = _identifiers(tproxy.name for tproxy in config.tproxies)
-        made_up = [network for pool in config.pools for network in pool]
-        self.pools = {version: _merged(made_up, version) for version in VERSIONS}
-        # Nobody is at a made-up address: only the server knows what it stands for.
+        fake_ip = [network for pool in config.pools for network in pool]
+        self.pools = {version: _merged(fake_ip, version) for version in VERSIONS}
+        # Nobody is at a fake-ip address: only the server knows what it stands for.
         self.bypass = {
             version: _carved(_merged(config.bypass, version), self.pools[version])
             for version in VERSIONS
         }
         self.outcomes = self._outcomes()
 
-    def loopback(self, version: int) -> bool:
-        """Whether queries to a resolver on loopback are looked at before the bypass is."""
-        return any(
-            query.loopback and query.version == version
-            for tproxy in self.hijacking
-            for query in queries(tproxy)
-        )
-
     def guards_pools(self, version: int) -> bool:
-        """Whether there are made-up addresses, and a TPROXY that would send some direct."""
+        """Whether there are fake-ip addresses, and a TPROXY that would send some direct."""
         tproxies = self.config.tproxies
         direct = any(t.no_udp or (t.no_ipv6 and version == 6) for t in tproxies)
         return direct and bool(self.pools[version])
 
     def _outcomes(self) -> dict[Decision, Outcome]:
-        outcomes = {DIRECT: Outcome("accept"), DROP: Outcome("drop")}
         chains = {
             Decision("tproxy", t.name): f"mark-{self.names[t.name]}" for t in self.config.tproxies
         }
-        if self.hijacking:
-            # The map is asked about all queries, also those that are not for it to drop.
-            chains[DROP] = "drop-cgroup"
-        for index, (target, chain) in enumerate(chains.items()):
-            if index == 0:
-                outcomes[target] = Outcome("continue", chain)
-            else:
-                outcomes[target] = Outcome(
-                    "return", chain, f"to-{chain}" if len(chains) > 2 else ""
-                )
+        chains[DROP] = DROP_CHAIN  # `drop` in the map would drop also what goes to a bypass
+        (first, chain), *rest = chains.items()
+        outcomes = {DIRECT: Outcome("accept"), first: Outcome("continue", chain)}
+        for each, chain in rest:
+            outcomes[each] = Outcome("return", chain, f"to-{chain}" if len(rest) > 1 else "")
         return outcomes
 
 

@@ -1,12 +1,14 @@
 """From a configuration to the table: what happens to a packet, in order.
 
-output (route)        answers, what is not TCP or UDP, and what the built-in server sends
-  │                   leave; so does what goes to a bypass
-  ├ others            but for ICMP errors: they go where the connection went that they are about
-  └ cgroups           deepest level first, the cgroup's element decides
-      ├ mark-NAME     no-udp, no-ipv6 and DNS are looked at, then the packet gets the fwmark:
-      │               the ip rule sends it to lo, and it comes in again through
-      └ strays        what the kernel sends for a connection whose socket is gone goes
+output (route)        answers leave
+  ├ non-tcp-udp       leaves, too, but for ICMP errors: they go where the connection went that
+  │                   they are about
+  └ cgroups           deepest level first, the cgroup's element decides; what is direct leaves
+      ├ mark-NAME     what the built-in server sends leaves, and what goes to a bypass; no-udp,
+      │               no-ipv6 and DNS are looked at; the rest gets the fwmark: the ip rule sends it
+      │               to lo, and it comes in again through prerouting
+      ├ drop-cgroup   the same may leave, the rest is dropped
+      └ socketless    what the kernel sends for a connection whose socket is gone goes
                       where that went
 prerouting            └ tproxy-NAME gives it to the TPROXY server's socket
 dns (nat)             └ dns-NAME gives a marked query to the DNS server instead
@@ -20,11 +22,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cgtproxy.config.model import DROP, Network, Tproxy
+from cgtproxy.config.model import Network, Tproxy
 from cgtproxy.nft import model
 from cgtproxy.nft import statements as nft
 from cgtproxy.nft.decision import CGROUP_MAP, ROOT_LEVEL, decision
-from cgtproxy.nft.flows import FOREIGN, MARK_SET, before_conntrack, strays
+from cgtproxy.nft.flows import (
+    BYPASS_SETS,
+    MARK_SET,
+    before_conntrack,
+    bypassed,
+    connections,
+    untouched,
+)
 from cgtproxy.nft.model import (
     PRIORITY_BEFORE_DSTNAT,
     PRIORITY_MANGLE,
@@ -35,12 +44,11 @@ from cgtproxy.nft.model import (
     Set,
     Table,
 )
-from cgtproxy.nft.plan import DNS_PORT, VERSIONS, Plan, queries
+from cgtproxy.nft.plan import DNS_PORT, DROP_CHAIN, VERSIONS, Plan, queries
 
 PROTOCOL_SET = "protocols"
 TPROXY_MAP = "tproxy-vmap"
 DNS_MAP = "dns-vmap"
-BYPASS_SETS = {4: "bypass", 6: "bypass6"}
 POOL_SETS = {4: "pool", 6: "pool6"}
 ADDRESS_KEYS: dict[int, model.Key] = {4: "ipv4_addr", 6: "ipv6_addr"}
 
@@ -81,48 +89,33 @@ def _networks(name: str, version: int, networks: Iterable[Network]) -> Set:
     return Set(name, ADDRESS_KEYS[version], elements, interval=True)
 
 
-def _bypassed(plan: Plan) -> list[nft.Statement]:
-    return [
-        nft.destination_in(version, BYPASS_SETS[version])
-        for version, networks in plan.bypass.items()
-        if networks
-    ]
-
-
 def _output(plan: Plan, levels: Sequence[int]) -> list[Chain]:
     acts = {
-        target: (nft.verdict("goto", outcome.chain),)
-        for target, outcome in plan.outcomes.items()
+        each: (nft.verdict("goto", outcome.chain),)
+        for each, outcome in plan.outcomes.items()
         if outcome.chain
     }
     # The root's element is not for those that belong to direct connections; else it is enough to
     # look for those that were redirected.
     marked = plan.config.tproxies and ROOT_LEVEL not in levels
-    stray = nft.ct_mark_in(MARK_SET) if marked else nft.ct_not_new()
-    undecided = stray, nft.protocol("tcp"), nft.verdict("jump", "strays")
-    decided = decision(plan, levels, acts, undecided=undecided)
-    decide = nft.verdict("goto", decided[-1].name)
+    stray = nft.ct_marked() if marked else nft.ct_not_new()
+    undecided = nft.protocol("tcp"), stray, nft.verdict("jump", "socketless")
+    decided, returned = decision(plan, levels, acts, undecided=undecided)
+    decide = nft.verdict("jump", decided[0].name)
     rules: list[Rule] = [
         (nft.ct_reply(), nft.RETURN),
-        (nft.protocol_not_in(PROTOCOL_SET), nft.verdict("goto", "others")),
+        # Two comparisons cost less than the look-up in a set.
+        (nft.protocol("udp"), decide),
+        (nft.protocol("tcp"), decide),
+        (nft.protocol_not_in(PROTOCOL_SET), nft.verdict("goto", "non-tcp-udp")),
+        *returned,
     ]
-    if plan.config.tproxies:  # what is not tracked has no direction
-        rules.insert(1, (nft.ct_state("untracked"), *FOREIGN, nft.RETURN))
-    if own_mark := plan.config.own_mark:
-        # The built-in server's own sockets, wherever it was started: it must not serve itself.
-        rules.append((nft.mark_is(own_mark), nft.RETURN))
-    rules += [
-        (nft.port(DNS_PORT), nft.destination_loopback(version), decide)
-        for version in VERSIONS
-        if plan.loopback(version)
+    return [
+        *decided,
+        Chain("output", tuple(rules), Hook("route", "output", PRIORITY_MANGLE)),
+        *connections(plan),
+        Chain(DROP_CHAIN, (*untouched(plan), *bypassed(plan), (nft.DROP,))),
     ]
-    rules += [(statement, nft.RETURN) for statement in _bypassed(plan)]
-    rules.append((decide,))
-    output = Chain("output", tuple(rules), Hook("route", "output", PRIORITY_MANGLE))
-    chains = [*decided, output, *strays(plan)]
-    if plan.outcomes[DROP].chain:
-        chains.append(Chain(plan.outcomes[DROP].chain, (*_spared(plan), (nft.DROP,))))
-    return chains
 
 
 def _tproxy_chains(plan: Plan) -> list[Chain]:
@@ -154,14 +147,14 @@ def _tproxy_chains(plan: Plan) -> list[Chain]:
 
 def _mark_rules(plan: Plan, tproxy: Tproxy) -> list[Rule]:
     redirect = nft.set_mark(tproxy.mark), nft.set_ct_mark(tproxy.mark), nft.ACCEPT
-    rules: list[Rule] = []
-    # What is sent to a made-up address cannot go direct.
+    rules = untouched(plan)
+    # What is sent to a fake-ip address cannot go direct.
     if tproxy.no_udp:
         refuse = nft.verdict("goto", "refuse")
-        rules += [(nft.protocol("udp"), to, refuse) for to in _made_up(plan, VERSIONS)]
+        rules += [(nft.protocol("udp"), to, refuse) for to in _in_pools(plan, VERSIONS)]
         rules.append((nft.protocol("udp"), nft.ACCEPT))
     if tproxy.no_ipv6:
-        rules += [(to, *redirect) for to in _made_up(plan, [6])]
+        rules += [(to, *redirect) for to in _in_pools(plan, [6])]
         rules.append((nft.family(6), nft.ACCEPT))
     for query in queries(tproxy):
         asked = nft.family(query.version), nft.protocol_port(query.protocol, DNS_PORT)
@@ -171,22 +164,13 @@ def _mark_rules(plan: Plan, tproxy: Tproxy) -> list[Rule]:
         # Only a connection's first packet passes the nat chain; the others follow it unmarked.
         rules.append((*asked, nft.ct_dnat(), nft.ACCEPT))
         if query.loopback:
-            rules.append((*asked, *redirect))
-    rules += _spared(plan)
-    # Not the end of the chain: that would lead back to `decide`, to an ancestor's TPROXY.
-    rules.append(redirect)
-    return rules
+            rules.append((nft.destination_loopback(query.version), asked[1], *redirect))
+    # Not the end of the chain: that would lead back to `output`, to another decision.
+    return [*rules, *bypassed(plan), redirect]
 
 
-def _made_up(plan: Plan, versions: Iterable[int]) -> list[nft.Statement]:
+def _in_pools(plan: Plan, versions: Iterable[int]) -> list[nft.Statement]:
     return [nft.destination_in(v, POOL_SETS[v]) for v in versions if plan.pools[v]]
-
-
-def _spared(plan: Plan) -> list[Rule]:
-    """Queries came here without a look at the bypass; those that are not hijacked get it now."""
-    if not any(plan.loopback(version) for version in VERSIONS):
-        return []
-    return [(nft.port(DNS_PORT), statement, nft.ACCEPT) for statement in _bypassed(plan)]
 
 
 def _tproxy_rules(tproxy: Tproxy) -> list[Rule]:
