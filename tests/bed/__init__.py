@@ -21,6 +21,7 @@ from .daemon import (
     cgtproxy,
 )
 from .kernel import (
+    ancestors,
     daemons_table,
     forget_flows,
     ip_routes,
@@ -93,6 +94,7 @@ __all__ = [
     "Program",
     "Record",
     "Responder",
+    "ancestors",
     "cgtproxy",
     "config",
     "configuration",

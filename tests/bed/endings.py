@@ -24,3 +24,14 @@ def wanted(directory: Path | str = ROOT, above: str = "accept") -> dict[int, str
                     verdicts[entry.inode()] = verdict
                 verdicts |= wanted(entry.path, verdict)
     return verdicts
+
+
+def ancestors(verdicts: dict[int, str]) -> set[int]:
+    """The cgroups, but for the root, that have some of these below them."""
+    return {
+        above.stat().st_ino
+        for path in ROOT.rglob("*/")
+        if path.stat().st_ino in verdicts
+        for above in path.parents
+        if ROOT in above.parents
+    }

@@ -93,10 +93,20 @@ def verdicts() -> dict[int, str]:
     Where nft finds no cgroups it prints their ids, not the paths: these need not be UTF-8, and
     to find one it reads the whole tree, for each of its elements.
     """
+    return {int(key): next(iter(value)) for key, value in _by_id("map", "cgroup-vmap")}
+
+
+def ancestors() -> set[int]:
+    """The ids of the cgroups that the daemon's table has as those with elements below them."""
+    return {int(key) for key in _by_id("set", "ancestors")}
+
+
+def _by_id(kind: str, name: str) -> list[Any]:
+    """The elements of a map or set of the daemon's table, with ids instead of paths."""
     hide = ("unshare", "--mount", "sh", "-c", 'umount /sys/fs/cgroup && exec "$@"', "sh")
-    listing = run(*hide, "nft", "--json", "list", "map", "inet", "cgtproxy", "cgroup-vmap")
-    (found,) = (entry["map"] for entry in json.loads(listing)["nftables"] if "map" in entry)
-    return {int(key): next(iter(value)) for key, value in found.get("elem", [])}
+    listing = run(*hide, "nft", "--json", "list", kind, "inet", "cgtproxy", name)
+    (found,) = (entry[kind] for entry in json.loads(listing)["nftables"] if kind in entry)
+    return list(found.get("elem", []))
 
 
 def daemons_table() -> list[tuple[str, dict[str, Any]]]:

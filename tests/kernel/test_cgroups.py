@@ -17,6 +17,7 @@ RULES = bed.endings.RULES
 def wait_settled(timeout: float = 20) -> dict[int, str]:
     wanted = bed.endings.wanted()
     bed.wait_until(lambda: bed.verdicts() == wanted, "the map to be as the tree is", timeout)
+    assert bed.ancestors() == bed.endings.ancestors(wanted)
     return wanted
 
 

@@ -136,8 +136,8 @@ def remove(top: Path) -> None:
 
 def levels_looked_at() -> set[int]:
     """One that is not used any more is given up a while later."""
-    listing = bed.nft_listing("chain", "inet", "cgtproxy", "cgroups")
-    return {int(level) for level in re.findall(r"socket cgroupv2 level (\d+)", listing)}
+    listing = bed.nft_listing("table", "inet", "cgtproxy")
+    return {int(level) for level in re.findall(r"socket cgroupv2 level (\d+) vmap", listing)}
 
 
 def levels_of(wanted: Mapping[int, Any]) -> set[int]:
@@ -181,6 +181,7 @@ def test_chaos(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, owned: bool
                 print(", ".join(vandal.done))
                 wanted = bed.endings.wanted()
                 bed.wait_until(lambda: bed.verdicts() == wanted, "the map to be right", 30)
+                assert bed.ancestors() == bed.endings.ancestors(wanted)
                 bed.wait_until(lambda: settled(proxied), "the proxied app to be proxied", 30)
             used = levels_of(wanted)
             bed.wait_until(lambda: levels_looked_at() == used, "the unused levels to be given up")

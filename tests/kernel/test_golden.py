@@ -57,8 +57,9 @@ def test_what_is_printed_is_what_is_installed(case: Case) -> None:
         for cgroup in tree.root.walk()
         if cgroup.id in tree.elements and b"unreadable" not in cgroup.name
     }
+    wanted = State(build(plan, tree.levels), printable, tree.ancestors)
     with closing(NfTables()) as nftables:
-        nftables.commit(diff(State(build(plan, tree.levels), printable), State()))
+        nftables.commit(diff(wanted, State()))
         installed = listing()
         nftables.remove()
     assert installed == printed

@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import bed
 
+TABLE_OF_1_0_0 = Path(__file__).with_name("ruleset-1.0.0.nft")
 SQUAT = str(bed.PROGRAMS / "squatter.py")
 
 
@@ -153,6 +155,22 @@ def test_it_replaces_a_table_of_its_name_that_nobody_owns(
         assert bed.paths(cgroup("proxy")) == bed.everywhere("tproxy")
         assert bed.paths(cgroup("direct")) == bed.everywhere("origin")
         assert "drop-all" not in bed.nft_listing()
+
+
+def test_it_replaces_what_version_1_0_0_left(
+    tproxy_server: bed.Responder, cgroup: bed.MakeCgroup
+) -> None:
+    apps = [cgroup(path) for path in ("a", "b", "b/c")]
+    bed.run("nft", "--file", str(TABLE_OF_1_0_0))
+    with bed.Daemon(bed.config({"^/a$": "first", "^/b/c$": "drop"})) as daemon:
+        installed = bed.daemons_table()
+        printed = bed.cgtproxy("rules", "-c", str(daemon.config)).stdout
+        assert bed.paths(apps[0]) == bed.everywhere("tproxy")
+        assert bed.paths(apps[1]) == bed.everywhere("origin")
+        assert bed.paths(apps[2], timeout=0.5) == bed.DROPPED
+    bed.nft(printed)
+    assert installed == bed.daemons_table()
+    bed.reset()
 
 
 def test_a_second_one_refuses_and_names_the_first() -> None:

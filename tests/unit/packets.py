@@ -7,7 +7,7 @@ from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from cgtproxy.cgroup.tree import Cgroup
-from cgtproxy.nft.decision import CGROUP_MAP
+from cgtproxy.nft.decision import ANCESTOR_SET, CGROUP_MAP
 from cgtproxy.nft.model import Chain, Table
 from cgtproxy.nft.state import State
 from unit.configurations import ancestors
@@ -52,7 +52,7 @@ network = cache(ip_network)
 
 
 class Machine:
-    """Runs packets through the chains of a state."""
+    """Runs packets through the chains of a state; `look_ups` counts those by cgroup."""
 
     def __init__(self, state: State) -> None:
         assert state.table is not None
@@ -60,6 +60,8 @@ class Machine:
         self.chains = {chain.name: chain for chain in self.table.chains}
         self.constant = {item.name: item.elements for item in self.table.sets}
         self.elements = state.elements
+        self.ancestors = state.ancestors
+        self.look_ups = 0
 
     def run(self, chain: str, packet: Packet) -> str:
         """The verdict of a base chain, whose policy is accept."""
@@ -86,6 +88,7 @@ class Machine:
     def _statement(self, text: str, packet: Packet) -> str:
         """A verdict; "break" where the packet does not match, "" where the rule goes on."""
         words = text.split()
+        self.look_ups += words[0] == "socket"
         match words:
             case ["accept" | "drop" | "return"] | ["goto" | "jump", _]:
                 return text
@@ -130,6 +133,8 @@ class Machine:
         match words:
             case ["socket", "cgroupv2", "level", level, name]:
                 key = self._ancestor(packet, int(level))
+                if name == f"@{ANCESTOR_SET}":
+                    return key in self.ancestors
                 return key in self.elements and self.elements[key].set_name == name[1:]
             case ["iif" | "oif", '"lo"']:
                 return True

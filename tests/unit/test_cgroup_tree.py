@@ -46,6 +46,7 @@ class Trees(RuleBasedStateMachine):
         self.alive = {b"/": self.tree.root}
         self.last_id = 1
         self.kernel: dict[int, Decision] = {}
+        self.kernel_ancestors: set[int] = set()
 
     @rule(parent=st.none() | cgroups, name=NAMES, target=cgroups)
     def appear(self, parent: Cgroup | None, name: bytes) -> Cgroup:
@@ -80,8 +81,12 @@ class Trees(RuleBasedStateMachine):
             self.kernel.pop(key, None)
             if key in self.tree.elements:
                 self.kernel[key] = self.tree.elements[key]
+            self.kernel_ancestors.discard(key)
+            if key in self.tree.ancestors:
+                self.kernel_ancestors.add(key)
         self.tree.touched.clear()
         assert self.kernel == self.tree.elements
+        assert self.kernel_ancestors == self.tree.ancestors
 
     @invariant()
     def the_minimal_map_tells_what_the_rules_tell(self) -> None:
@@ -97,6 +102,12 @@ class Trees(RuleBasedStateMachine):
         for key, target in self.tree.elements.items():
             parent = living[key].parent
             assert target != (parent.decision if parent else DIRECT)
+
+    @invariant()
+    def ancestors_are_those_with_elements_below_them(self) -> None:
+        living = {cgroup.id: cgroup for cgroup in self.alive.values()}
+        above = (each.id for key in self.tree.elements for each in ancestors(living[key])[1:-1])
+        assert self.tree.ancestors == set(above)
 
     @rule()
     def trim(self) -> None:

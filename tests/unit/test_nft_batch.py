@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cgtproxy.config.model import DROP, Config, Decision, DnsHijack, Tproxy
 from cgtproxy.nft import wire
 from cgtproxy.nft.batch import TABLE_NAME, batch, removal
-from cgtproxy.nft.model import Chain, Table
+from cgtproxy.nft.model import Chain, Hook, Table
 from cgtproxy.nft.plan import Outcome, Plan
 from cgtproxy.nft.ruleset import build
 from cgtproxy.nft.state import Change
@@ -32,9 +32,26 @@ HEADER = 4  # struct nfgenmsg
 ADD, REMOVE = wire.MSG_NEWSETELEM, wire.MSG_DELSETELEM
 OUTCOMES = [Outcome("accept"), Outcome("drop"), Outcome("return", "mark-b", "to-mark-b")]
 ELEMENTS = st.dictionaries(st.integers(0, 2**64 - 1), st.sampled_from(OUTCOMES), max_size=5)
+IDS = st.sets(st.integers(0, 2**64 - 1), max_size=5)
 CHAINS = st.lists(
-    st.builds(Chain, st.sampled_from(["a", "b"]), st.just(((ACCEPT,), (ACCEPT,)))), max_size=2
+    st.builds(
+        Chain,
+        st.sampled_from(["a", "b"]),
+        st.just(((ACCEPT,), (ACCEPT,))),
+        st.sampled_from([None, Hook("filter", "output", 0)]),
+    ),
+    max_size=2,
 ).map(tuple)
+PARTS = st.builds(
+    Change,
+    st.none(),
+    chains=CHAINS,
+    gone=st.sampled_from([(), ("c",), ("c", "d")]),
+    remove=ELEMENTS,
+    add=ELEMENTS,
+    remove_ancestors=IDS,
+    add_ancestors=IDS,
+).filter(bool)
 
 
 def messages(change: Change, *, exists: bool = False) -> list[Message]:
@@ -74,10 +91,13 @@ CHANGES = st.one_of(
         Change,
         configurations().map(lambda config: build(Plan(config), [1, 2])),
         chains=st.just(()),
+        gone=st.just(()),
         remove=st.just({}),
         add=ELEMENTS,
+        remove_ancestors=st.just(set()),
+        add_ancestors=IDS,
     ),
-    st.builds(Change, st.none(), chains=CHAINS, remove=ELEMENTS, add=ELEMENTS).filter(bool),
+    PARTS,
 )
 
 
@@ -116,16 +136,23 @@ def test_a_table_replaces_what_is_there_and_comes_in_an_order_that_resolves(
         assert count in (None, kinds.count(kind))
 
 
-@given(st.builds(Change, st.none(), chains=CHAINS, remove=ELEMENTS, add=ELEMENTS).filter(bool))
-def test_chains_are_emptied_and_filled_then_elements_removed_then_added(change: Change) -> None:
+@given(PARTS)
+def test_chains_are_made_and_filled_then_removed_then_elements_change(change: Change) -> None:
     kinds = [message.kind for message in messages(change)[1:-1]]
-    refill = [wire.MSG_DELRULE, wire.MSG_NEWRULE, wire.MSG_NEWRULE] * len(change.chains)
-    assert kinds[: len(refill)] == refill
-    rest = kinds[len(refill) :]
+    made = [wire.MSG_NEWCHAIN] * sum(chain.hook is None for chain in change.chains)
+    refilled = [wire.MSG_DELRULE, wire.MSG_NEWRULE, wire.MSG_NEWRULE] * len(change.chains)
+    removed = [wire.MSG_DELRULE] * len(change.gone) + [wire.MSG_DELCHAIN] * len(change.gone)
+    chains = [*made, *refilled, *removed]
+    assert kinds[: len(chains)] == chains
+    rest = kinds[len(chains) :]
     assert rest == sorted(rest, key=[REMOVE, ADD].index)
-    for kind, named in ((REMOVE, change.remove), (ADD, change.add)):
-        keys = by_set(messages(change), kind).get(b"cgroup-vmap", [])
-        assert keys == [struct.pack("=Q", cgroup_id) for cgroup_id in named]
+    for kind, elements, ancestors in (
+        (REMOVE, change.remove, change.remove_ancestors),
+        (ADD, change.add, change.add_ancestors),
+    ):
+        keys = by_set(messages(change), kind)
+        assert keys.get(b"cgroup-vmap", []) == [struct.pack("=Q", each) for each in elements]
+        assert keys.get(b"ancestors", []) == [struct.pack("=Q", each) for each in ancestors]
 
 
 @given(ELEMENTS.filter(bool), st.sampled_from([ADD, REMOVE]))

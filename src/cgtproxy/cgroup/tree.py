@@ -28,12 +28,14 @@ class Cgroup:
 
     `path` begins with `/` and is relative to the tree's root; `id` is the kernel's, which is the
     inode number of its directory; `level` is its depth as nft_socket counts; `rule` is the index
-    of the rule that matched, None where it follows its parent; `unit` is the unit that lives in
-    it, as far as the monitor knows; `watch` is for the monitor.
+    of the rule that matched, None where it follows its parent; `branches` is how many of its
+    children have an element, or have one below them; `unit` is the unit that lives in it, as far as
+    the monitor knows; `watch` is for the monitor.
     """
 
     __slots__ = (
         "alive",
+        "branches",
         "children",
         "decision",
         "id",
@@ -53,6 +55,7 @@ class Cgroup:
         self.level = level
         self.path = name if parent is None else parent.prefix + name
         self.children: dict[bytes, Cgroup] = {}
+        self.branches = 0
         self.rule: int | None = None
         self.decision = DIRECT
         self.unit: Unit | None = None
@@ -86,15 +89,17 @@ class Cgroup:
 
 
 class Tree:
-    """Keeps `elements` minimal: only cgroups whose target differs from their parent's.
+    """Keeps `elements` minimal: only cgroups whose decision differs from their parent's.
 
-    `touched` collects the cgroups whose element may have changed, by id, and `decided` all that
-    were decided on, until somebody clears them.
+    `ancestors` are the ids of the cgroups, but for the root's, that have elements below them.
+    `touched` collects, by id, the cgroups whose element may have changed, or whether they are
+    ancestors, and `decided` all that were decided on, until somebody clears them.
     """
 
     def __init__(self, policy: Policy, root_id: int, root_level: int = 0) -> None:
         self._policy = policy
         self.elements: dict[int, Decision] = {}
+        self.ancestors: set[int] = set()
         self.touched: dict[int, Cgroup] = {}
         self.decided: list[Cgroup] = []
         self._levels: Counter[int] = Counter()
@@ -164,6 +169,24 @@ class Tree:
         if decision is None:
             del self.elements[cgroup.id]
             self._levels[cgroup.level] -= 1
+            self._count(cgroup, -1)
         else:
             self._levels[cgroup.level] += old is None
             self.elements[cgroup.id] = decision
+            if old is None:
+                self._count(cgroup, 1)
+
+    def _count(self, cgroup: Cgroup, change: int) -> None:
+        """Tell the cgroups above that this one's element has come (1) or gone (-1)."""
+        counted = bool(cgroup.branches)  # in its parent's, for elements below it
+        while not counted and cgroup.parent not in (None, self.root):
+            cgroup = cgroup.parent
+            cgroup.branches += change
+            if cgroup.branches != max(change, 0):
+                return  # neither its first branch nor its last
+            if change > 0:
+                self.ancestors.add(cgroup.id)
+            else:
+                self.ancestors.discard(cgroup.id)
+            self.touched[cgroup.id] = cgroup
+            counted = cgroup.id in self.elements

@@ -9,7 +9,7 @@ from cgtproxy.cgroup.mount import find
 from cgtproxy.cgroup.scan import scan
 from cgtproxy.cgroup.tree import Cgroup, Tree
 from cgtproxy.commands.source import describe, load
-from cgtproxy.nft.decision import CGROUP_MAP
+from cgtproxy.nft.decision import ANCESTOR_SET, CGROUP_MAP
 from cgtproxy.nft.plan import Plan
 from cgtproxy.nft.ruleset import build
 from cgtproxy.nft.text import Members, render
@@ -40,11 +40,14 @@ def ruleset(tree: Tree, plan: Plan, *, nameable: bool) -> str:
 def _members(tree: Tree, plan: Plan, *, nameable: bool) -> Members:
     members: Members = {}
     for cgroup in sorted(tree.root.walk(), key=lambda each: each.path):
-        if cgroup.id not in tree.elements:
-            continue
-        outcome = plan.outcomes[cgroup.decision]
         key, named = _key(cgroup, nameable)
-        for name, text in ((CGROUP_MAP, f"{key} : {outcome.verdict}"), (outcome.set_name, key)):
+        texts = []
+        if cgroup.id in tree.elements:
+            outcome = plan.outcomes[cgroup.decision]
+            texts = [(CGROUP_MAP, f"{key} : {outcome.verdict}"), (outcome.set_name, key)]
+        if cgroup.id in tree.ancestors:
+            texts.append((ANCESTOR_SET, key))
+        for name, text in texts:
             if name:
                 members.setdefault(name, []).append((named, text))
     return members

@@ -31,10 +31,14 @@ class Goal:
         return self._table
 
     def state(self, tree: Tree, ids: Iterable[int] | None = None) -> State:
-        """The wanted table and elements; with `ids`, of these cgroups only."""
-        outcomes, elements = self._plan.outcomes, tree.elements
+        """The wanted table, elements and ancestors; with `ids`, of these cgroups only."""
+        outcomes, elements, ancestors = self._plan.outcomes, tree.elements, tree.ancestors
         chosen = elements.keys() if ids is None else elements.keys() & ids
-        return State(self.table(tree.levels), {i: outcomes[elements[i]] for i in chosen})
+        return State(
+            self.table(tree.levels),
+            {i: outcomes[elements[i]] for i in chosen},
+            ancestors if ids is None else ancestors.intersection(ids),
+        )
 
     def routing(self, families: Families) -> set[Entry]:
         """The wanted rules and routes, for the families that the host has now."""

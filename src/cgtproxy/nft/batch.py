@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from cgtproxy.nft import wire
-from cgtproxy.nft.decision import CGROUP_MAP
+from cgtproxy.nft.decision import ANCESTOR_SET, CGROUP_MAP
 from cgtproxy.nft.model import TABLE, Chain, Element, Set, Table
 from cgtproxy.nft.state import Change, Elements
 from cgtproxy.runtime.netlink.wire import (
@@ -91,11 +91,9 @@ def batch(change: Change, *, table_flags: int, exists: bool) -> Batch:
         if exists:
             _remove_table(made)
         _add_table(made, change.table, table_flags)
-    for chain in change.chains:
-        _flush_chain(made, chain)
-        _add_rules(made, chain)
-    _change_elements(made, wire.MSG_DELSETELEM, change.remove, "remove")
-    _change_elements(made, wire.MSG_NEWSETELEM, change.add, "add")
+    _change_chains(made, change.chains, change.gone)
+    _change_elements(made, wire.MSG_DELSETELEM, change.remove, change.remove_ancestors, "remove")
+    _change_elements(made, wire.MSG_NEWSETELEM, change.add, change.add_ancestors, "add")
     return made
 
 
@@ -135,9 +133,24 @@ def _chain(chain: Chain) -> bytes:
     return body + hook + be32(wire.CHAIN_POLICY, NF_ACCEPT) + kind
 
 
-def _flush_chain(made: Batch, chain: Chain) -> None:
-    body = string(wire.RULE_TABLE, TABLE) + string(wire.RULE_CHAIN, chain.name)
-    made.add(wire.MSG_DELRULE, body, f"the rules of chain {chain.name}")
+def _change_chains(made: Batch, chains: Sequence[Chain], gone: Sequence[str]) -> None:
+    """Chains must be there before rules lead to them, and may go when no rule does any more."""
+    for chain in chains:
+        if chain.hook is None:  # nothing happens to one that is there
+            made.add(wire.MSG_NEWCHAIN, _chain(chain), f"chain {chain.name}")
+    for chain in chains:
+        _flush_chain(made, chain.name)
+        _add_rules(made, chain)
+    for name in gone:
+        _flush_chain(made, name)
+    for name in gone:
+        body = string(wire.CHAIN_TABLE, TABLE) + string(wire.CHAIN_NAME, name)
+        made.add(wire.MSG_DELCHAIN, body, f"chain {name}")
+
+
+def _flush_chain(made: Batch, name: str) -> None:
+    body = string(wire.RULE_TABLE, TABLE) + string(wire.RULE_CHAIN, name)
+    made.add(wire.MSG_DELRULE, body, f"the rules of chain {name}")
 
 
 def _add_rules(made: Batch, chain: Chain) -> None:
@@ -176,7 +189,9 @@ def _add_elements(made: Batch, name: str, elements: Iterable[bytes]) -> None:
         made.add(wire.MSG_NEWSETELEM, body, f"elements of set {name}")
 
 
-def _change_elements(made: Batch, kind: int, elements: Elements, verb: str) -> None:
+def _change_elements(
+    made: Batch, kind: int, elements: Elements, ancestors: Iterable[int], verb: str
+) -> None:
     """Each cgroup's element in the map and, where its outcome names one, in that set."""
     by_set: dict[str, list[bytes]] = {}
     for cgroup_id, outcome in elements.items():
@@ -185,6 +200,7 @@ def _change_elements(made: Batch, kind: int, elements: Elements, verb: str) -> N
         by_set.setdefault(CGROUP_MAP, []).append(before + key + after)
         if outcome.set_name:
             by_set.setdefault(outcome.set_name, []).append(wire.element(key))
+    by_set[ANCESTOR_SET] = [wire.element(_CGROUP_ID.pack(each)) for each in ancestors]
     for name, encoded in by_set.items():
         for body in wire.element_lists(TABLE, name, encoded):
             made.add(kind, body, f"the cgroups to {verb} in set {name}")

@@ -3,7 +3,8 @@
 output (route)        answers leave
   ├ non-tcp-udp       leaves, too, but for ICMP errors: they go where the connection went that
   │                   they are about
-  └ cgroups           deepest level first, the cgroup's element decides; what is direct leaves
+  └ cgroups           deepest level first, the cgroup's element decides; what is direct leaves;
+      │               cgroups-deep-N do the same for cgroups that have deeper elements beside them
       ├ mark-NAME     what the built-in server sends leaves, and what goes to a bypass; no-udp,
       │               no-ipv6 and DNS are looked at; the rest gets the fwmark: the ip rule sends it
       │               to lo, and it comes in again through prerouting
@@ -25,7 +26,7 @@ from collections.abc import Iterable, Sequence
 from cgtproxy.config.model import Network, Tproxy
 from cgtproxy.nft import model
 from cgtproxy.nft import statements as nft
-from cgtproxy.nft.decision import CGROUP_MAP, ROOT_LEVEL, decision
+from cgtproxy.nft.decision import ANCESTOR_SET, CGROUP_MAP, ROOT_LEVEL, decision
 from cgtproxy.nft.flows import (
     BYPASS_SETS,
     MARK_SET,
@@ -58,6 +59,7 @@ def build(plan: Plan, levels: Sequence[int]) -> Table:
     tproxies = plan.config.tproxies
     sets = [
         Set(CGROUP_MAP, "cgroupsv2", is_map=True, constant=False),
+        Set(ANCESTOR_SET, "cgroupsv2", constant=False),
         Set(PROTOCOL_SET, "inet_proto", (model.protocol("tcp"), model.protocol("udp"))),
     ]
     sets += [
