@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
@@ -78,8 +77,8 @@ def test_all_keys() -> None:
 
 
 def test_a_server_that_only_forwards_has_no_pool() -> None:
-    assert dns("{mode: forward}") == replace(DEFAULT, pool=None)
-    assert dns("{exclude: []}") == replace(DEFAULT, exclude=())
+    assert dns("{mode: forward}") == DEFAULT._replace(pool=None)
+    assert dns("{exclude: []}") == DEFAULT._replace(exclude=())
 
 
 @pytest.mark.parametrize(

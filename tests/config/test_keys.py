@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 import pytest
@@ -32,7 +31,7 @@ from cgtproxy.config.scalars import Address, Choice
 from cgtproxy.config.section import Key, Section, Table
 from cgtproxy.config.warnings import WARNINGS
 
-MODELS: dict[type[Section], tuple[type, ...]] = {
+MODELS: dict[type[Section], tuple[Any, ...]] = {
     FileKeys: (Config,),
     TproxyKeys: (Tproxy, Server),
     RuleKeys: (Rule, Decision),
@@ -45,6 +44,8 @@ NO_FIELDS = {"version", "mode", "direct", "drop"}
 OTHER_TYPES = {"match": Pattern}
 # The model's defaults are those of a DNS server that only forwards.
 OTHER_DEFAULTS = {"exclude": DEFAULT_EXCLUDE}
+
+MISSING = object()  # no default
 
 KEYS = [(section, key) for section in MODELS for key in section.keys.values()]
 each_key = pytest.mark.parametrize(
@@ -71,13 +72,7 @@ def fields_of(key: Key[Any], section: type[Section]) -> Iterator[tuple[Any, Any]
     """Type and default of each field of the name."""
     for model in MODELS[section]:
         if key.field in (hints := get_type_hints(model)):
-            yield hints[key.field], default_of(model, key.field)
-
-
-def default_of(model: Any, name: str) -> Any:
-    if not is_dataclass(model):
-        return model._field_defaults.get(name, MISSING)
-    return next(field.default for field in fields(model) if field.name == name)
+            yield hints[key.field], model._field_defaults.get(key.field, MISSING)
 
 
 def test_all_sections_are_here() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
@@ -76,7 +75,7 @@ def test_any_user_and_password_can_be_percent_encoded(user: str, password: str) 
     upstream = parse_upstream(text)
     assert (upstream.user, upstream.password) == (user, password)
     assert str(upstream) == "socks5://[::1]:5"
-    assert repr(upstream) == repr(replace(upstream, password=""))
+    assert repr(upstream) == repr(upstream._replace(password=""))
 
 
 @pytest.mark.parametrize(

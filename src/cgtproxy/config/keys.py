@@ -120,8 +120,11 @@ class WorkersKeys(Section):
         "The firewall mark of the server's own sockets, which are never redirected.",
         default=DEFAULT_WORKERS.mark,
     )
-    count = Key(
-        Integer(0, 1024), "The number of worker processes; 0 for one per CPU core.", default=0
+    processes = Key(
+        Integer(0, 1024),
+        "The number of worker processes; 0 for one per CPU core.",
+        name="count",
+        default=DEFAULT_WORKERS.processes,
     )
     connect_timeout = Key(
         Integer(1, 3600),

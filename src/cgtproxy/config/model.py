@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -32,8 +31,7 @@ DROP = Decision("drop")
 _LOOPBACK = IPv4Address("127.0.0.1")
 
 
-@dataclass(frozen=True, slots=True)
-class DnsHijack:
+class DnsHijack(NamedTuple):
     """Send queries to port 53 to this server instead of the TPROXY.
 
     A family without a server leaves its queries to the TPROXY itself. `loopback`: queries to a stub
@@ -47,8 +45,7 @@ class DnsHijack:
     loopback: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
+class Upstream(NamedTuple):
     """Where the built-in server sends traffic. Only a remote scheme has a host.
 
     The password may be kept elsewhere: in a file, or in a systemd credential of that name.
@@ -58,7 +55,7 @@ class Upstream:
     host: str = ""
     port: int = 0
     user: str = ""
-    password: str = field(default="", repr=False)
+    password: str = ""
     password_file: str = ""
     password_credential: str = ""
     ca_file: str = ""
@@ -67,9 +64,11 @@ class Upstream:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}" if host else f"{self.scheme}://"
 
+    def __repr__(self) -> str:
+        return f"<{self}>"  # without the password
 
-@dataclass(frozen=True, slots=True)
-class DnsUpstream:
+
+class DnsUpstream(NamedTuple):
     """A DNS server that is asked: "system" stands for those of the computer, and has no host."""
 
     scheme: Literal["system", "udp", "tcp", "tls", "https"]
@@ -102,8 +101,7 @@ class ListenAddress(NamedTuple):
         return f"[{self.ip}]:{self.port}" if self.ip.version == 6 else f"{self.ip}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Dns:
+class Dns(NamedTuple):
     """The DNS server of one TPROXY. `pool` None: no fake-ip, all queries are forwarded.
 
     Queries that no fake-ip address answers go to `upstreams`, `through` the TPROXY's upstream or
@@ -120,8 +118,7 @@ class Dns:
     ttl: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(NamedTuple):
     """How the built-in server serves one TPROXY. Times are in seconds.
 
     `udp` is what becomes of UDP where an upstream (HTTP) cannot carry it.
@@ -135,12 +132,11 @@ class Server:
     dns: Dns | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Workers:
-    """The processes of the built-in server. `count` 0: one for each core. Times in seconds."""
+class Workers(NamedTuple):
+    """The processes of the built-in server. `processes` 0: one for each core. Times in seconds."""
 
     mark: int = 0x2C9
-    count: int = 0
+    processes: int = 0
     connect_timeout: int = 10
     idle_timeout: int = 7440  # RFC 5382, REQ-5: not less than 2 hours and 4 minutes
     udp_timeout: int = 300  # RFC 4787, REQ-5
@@ -151,8 +147,7 @@ class Workers:
 DEFAULT_WORKERS = Workers()
 
 
-@dataclass(frozen=True, slots=True)
-class Tproxy:
+class Tproxy(NamedTuple):
     """A TPROXY server: the port it listens on, and the mark that sends packets to it.
 
     `server` None: another program is the server. `no_udp` and `no_ipv6` go direct.
@@ -167,8 +162,7 @@ class Tproxy:
     server: Server | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """`match` is an RE2 pattern, searched in a cgroup's path; `line` is where the file has it."""
 
     match: str
@@ -176,8 +170,7 @@ class Rule:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """`cgroup_root` None means: ask the mount table (`AUTO` in the file)."""
 
     cgroup_root: str | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cgtproxy.config.checks import CHECKS
 from cgtproxy.config.compose import compose
@@ -12,8 +12,7 @@ from cgtproxy.config.model import Config
 from cgtproxy.config.warnings import WARNINGS
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A valid configuration, and what in it is likely a mistake."""
 
     config: Config

@@ -7,8 +7,8 @@ which are no servers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 
 class UdpSupport(Enum):
@@ -19,8 +19,7 @@ class UdpSupport(Enum):
     ASSOCIATE = auto()  # by a UDP relay that is asked for over TCP (RFC 1928, section 7)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scheme:
+class Scheme(NamedTuple):
     """`port` is the default one; 0 where there is no server to connect to."""
 
     name: str

@@ -101,7 +101,7 @@ class Section:
         return key.__get__(self, type(self)) if key.name in self.read else None
 
     def fill(self, model: Callable[..., M], **others: object) -> M:
-        """Make a `model` (a dataclass): its fields have the values of the keys of that name.
+        """Make a `model` (a named tuple): its fields have the values of the keys of that name.
 
         `others` are fields that no key fills by itself. The section must be without faults.
         """

@@ -253,4 +253,4 @@ class Supervisor:
 
 def _count(config: Config) -> int:
     """Of the workers."""
-    return config.limits.count or len(os.sched_getaffinity(0))
+    return config.limits.processes or len(os.sched_getaffinity(0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from cgtproxy.config.model import Config, Tproxy, Upstream
@@ -16,14 +15,14 @@ class SecretError(CgtproxyError):
 
 def with_secrets(config: Config) -> Config:
     """The configuration with all passwords. Raises SecretError."""
-    return replace(config, tproxies=tuple(_with_secrets(tproxy) for tproxy in config.tproxies))
+    return config._replace(tproxies=tuple(_with_secrets(tproxy) for tproxy in config.tproxies))
 
 
 def _with_secrets(tproxy: Tproxy) -> Tproxy:
     if tproxy.server is None:
         return tproxy
     upstreams = tuple(_with_secret(upstream) for upstream in tproxy.server.upstreams)
-    return replace(tproxy, server=replace(tproxy.server, upstreams=upstreams))
+    return tproxy._replace(server=tproxy.server._replace(upstreams=upstreams))
 
 
 def _with_secret(upstream: Upstream) -> Upstream:
@@ -44,4 +43,4 @@ def _with_secret(upstream: Upstream) -> Upstream:
         raise SecretError(f"{upstream}: its password is not in {path}: {reason}") from error
     if not 0 < len(password.encode()) < 256:
         raise SecretError(f"{upstream}: the password in {path} must have 1 to 255 bytes")
-    return replace(upstream, password=password)
+    return upstream._replace(password=password)
