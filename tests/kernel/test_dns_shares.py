@@ -13,8 +13,8 @@ import bed
 from bed import dns
 from bed.built_in import Start
 from bed.dns import AT, query
-from cgtproxy.proxy.dns.forward import MOST
-from cgtproxy.proxy.dns.service import MOST_CONNECTIONS
+from cgtproxy.proxy.dns.forward import MAX_WAITING
+from cgtproxy.proxy.dns.service import MAX_CONNECTIONS
 
 UPSTREAM = ("127.0.0.1", 5311)
 GREEDY, MODEST = ("127.0.0.2", 0), ("127.0.0.3", 0)
@@ -39,7 +39,7 @@ def test_questions_that_wait_for_an_upstream(start_dns: Start, silent: socket.so
     options = {"mode": "forward", "upstream": "udp://{}:{}".format(*UPSTREAM)}
     with start_dns(options) as daemon, datagrams(GREEDY) as greedy, datagrams(MODEST) as modest:
         daemon.wait_line("workers serve")
-        for number in range(MOST):
+        for number in range(MAX_WAITING):
             greedy.sendto(query(number, b"www%d" % number), AT)
         modest.sendto(query(1, b"modest"), AT)
         question = b""
@@ -55,7 +55,7 @@ def test_questions_that_wait_for_an_upstream(start_dns: Start, silent: socket.so
 def test_connections(start_dns: Start, cgroup: bed.MakeCgroup) -> None:
     with start_dns() as daemon, ExitStack() as crowd:
         daemon.wait_line("workers serve")
-        for _ in range(MOST_CONNECTIONS + 1):
+        for _ in range(MAX_CONNECTIONS + 1):
             crowd.enter_context(socket.create_connection(AT, source_address=GREEDY))
         daemon.wait_line("DNS over TCP is refused: 250 of 127.0.0.2 and 0 of others are open")
         at: dict[str, Any] = {"server": AT[0], "port": AT[1]}

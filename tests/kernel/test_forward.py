@@ -15,7 +15,7 @@ import pytest
 
 from cgtproxy.config.model import Dns, DnsUpstream
 from cgtproxy.proxy.dns.answers import Answers, Forward
-from cgtproxy.proxy.dns.forward import MOST, Forwarder
+from cgtproxy.proxy.dns.forward import MAX_WAITING, Forwarder
 from cgtproxy.proxy.dns.system import System
 from cgtproxy.proxy.io.throttle import Throttle
 
@@ -235,10 +235,12 @@ def test_too_many_questions_are_refused_at_once_also_of_those_who_do_not_wait() 
     async def main() -> None:
         async with Server(lambda query, tcp: []):
             ask = asking(("tcp", PORT))
-            tasks = [asyncio.create_task(ask(f"www{n}.example")) for n in range(MOST // 2 + 1)]
+            tasks = [
+                asyncio.create_task(ask(f"www{n}.example")) for n in range(MAX_WAITING // 2 + 1)
+            ]
             done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             assert [task.result()[0] for task in done] == [dns.rcode.SERVFAIL]
-            assert len(others) == MOST // 2
+            assert len(others) == MAX_WAITING // 2
             for task in others:
                 task.cancel()
             await asyncio.wait(others)
@@ -252,7 +254,7 @@ def test_answers_make_room_for_questions() -> None:
         async with Server(good):
             ask = asking(("udp", PORT))
             for batch in range(3):
-                names = [f"www{batch}-{number}.example" for number in range(MOST // 2)]
+                names = [f"www{batch}-{number}.example" for number in range(MAX_WAITING // 2)]
                 assert await asyncio.gather(*map(ask, names)) == [GOOD] * len(names)
 
     asyncio.run(main())

@@ -26,13 +26,13 @@ from cgtproxy.proxy.fakeip.ranges import Ranges
 from cgtproxy.proxy.fakeip.slot_table import SlotTable
 from cgtproxy.proxy.protocols.dns import A, Addresses, MalformedError, build_query, parse_addresses
 from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
-from cgtproxy.proxy.protocols.http import LONGEST, HttpConnect
-from cgtproxy.proxy.protocols.socks5 import MOST_UDP_HEADER, HostPort, Socks5, parse_datagram
+from cgtproxy.proxy.protocols.http import MAX_HEAD, HttpConnect
+from cgtproxy.proxy.protocols.socks5 import MAX_UDP_HEADER, HostPort, Socks5, parse_datagram
 from protocols.mutation import mutated
 
 BYTES = 10_000_000
 POOL = FakePool(network=IPv4Network("198.18.0.0/29"))
-KEPT = 100
+CACHED = 100
 
 
 def messages(random: Random, right: Sequence[bytes], beginning: int) -> Iterator[bytes]:
@@ -73,7 +73,7 @@ def right_reply(data: bytes, reply: bytes, sampled: bool) -> str:
 
 
 def test_dns_queries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_KEPT", KEPT)
+    monkeypatch.setattr(module, "MAX_CACHED", CACHED)
     # A clock on which names come out of use, but not always in time for the next one.
     pool = Pool(SlotTable(Ranges(POOL), count().__next__))
     answers = Answers(Dns(listen=(), exclude=("*.lan",)), pool, ipv6=True)
@@ -89,7 +89,7 @@ def test_dns_queries(monkeypatch: pytest.MonkeyPatch) -> None:
             seen["forward"] += 1
         else:
             seen[right_reply(data, reply, number % 20 == 0)] += 1
-        assert len(answers._kept) <= KEPT
+        assert len(answers._cache) <= CACHED
     # Each way was gone, many times: FORMERR, SERVFAIL (the pool is small), and so on.
     ways = {"silence", "forward", *(f"rcode {code}" for code in range(6))}
     assert {way for way, times in seen.items() if times > 100} == ways, seen
@@ -156,8 +156,8 @@ ENDS = {"done", "waits", "HandshakeError", "RefusedError"}
 @pytest.mark.parametrize(
     ("make", "right", "beginning", "most"),
     [
-        (lambda: Socks5(HostPort("a.test", 80), "user", "secret"), SOCKS, 5, MOST_UDP_HEADER),
-        (lambda: HttpConnect(HostPort("a.test", 80)), HTTP, 13, LONGEST),
+        (lambda: Socks5(HostPort("a.test", 80), "user", "secret"), SOCKS, 5, MAX_UDP_HEADER),
+        (lambda: HttpConnect(HostPort("a.test", 80)), HTTP, 13, MAX_HEAD),
     ],
     ids=["socks5", "http"],
 )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
-from cgtproxy.proxy.protocols.http import LONGEST, HttpConnect
+from cgtproxy.proxy.protocols.http import MAX_HEAD, HttpConnect
 from cgtproxy.proxy.protocols.socks5 import HostPort
 
 CUTS = st.lists(st.integers(0, 1000), max_size=8)
@@ -60,7 +60,7 @@ def test_refused(code: int) -> None:
         b"\x05\x00",
         b"HTTP/2 200 OK\r\n\r\n",
         b"HTTP/1.1 999 x\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nx: " + b"y" * LONGEST,
+        b"HTTP/1.1 200 OK\r\nx: " + b"y" * MAX_HEAD,
     ],
 )
 @given(cuts=CUTS)
@@ -76,7 +76,7 @@ def test_any_bytes_are_an_answer_or_an_error(data: bytes, cuts: list[int]) -> No
         feed(machine, data, cuts)
     except (HandshakeError, RefusedError):
         return
-    assert machine.done or len(machine.rest) < LONGEST
+    assert machine.done or len(machine.rest) < MAX_HEAD
 
 
 def test_it_begins_anew_with_another_connection() -> None:

@@ -239,11 +239,11 @@ def test_silence(answers: Answers) -> None:
 def test_what_is_kept_is_bounded(
     answers: Answers, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_KEPT", 3)
+    monkeypatch.setattr(module, "MAX_CACHED", 3)
     for number in range(10):
         for kind in ("A", "HTTPS"):
             ask(answers, f"{number % 5}.example", kind)
-            assert len(answers._kept) <= 3
-    kept = len(answers._kept)
+            assert len(answers._cache) <= 3
+    kept = len(answers._cache)
     ask(answers, "0.example", "A", use_edns=0, pad=1024)
-    assert len(answers._kept) == kept
+    assert len(answers._cache) == kept

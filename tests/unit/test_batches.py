@@ -14,7 +14,7 @@ from cgtproxy.proxy.dns.batches import SIZE, Batches
 from cgtproxy.proxy.io.mmsg import BATCH
 
 FAMILIES = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
-MOST = 9
+CLIENTS = 9
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def ends(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, list[s
     with ExitStack() as stack:
         server, *clients = (
             stack.enter_context(socket.socket(request.param, socket.SOCK_DGRAM))
-            for _ in range(1 + MOST)
+            for _ in range(1 + CLIENTS)
         )
         server.bind((FAMILIES[request.param], 0))
         for client in clients:
@@ -45,7 +45,7 @@ def ends(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, list[s
             st.binary(max_size=SIZE),
             st.sampled_from(("now", "later", "")),
         ),
-        max_size=MOST,
+        max_size=CLIENTS,
     )
 )
 def test_each_client_gets_its_own_answer_or_none(

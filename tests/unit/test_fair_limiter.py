@@ -10,57 +10,57 @@ from hypothesis import strategies as st
 
 from cgtproxy.proxy.dns.fair_limiter import FairLimiter
 
-MOST = 1000
+CAPACITY = 1000
 
 
-def take_all(shares: FairLimiter, client: str) -> int:
+def take_all(limiter: FairLimiter, client: str) -> int:
     """How many it gets."""
     taken = 0
-    while shares.take(client):
+    while limiter.take(client):
         taken += 1
     return taken
 
 
 def test_each_leaves_something_for_the_next() -> None:
-    shares = FairLimiter(MOST)
-    taken = [take_all(shares, client) for client in "abcdefghijk"]
+    limiter = FairLimiter(CAPACITY)
+    taken = [take_all(limiter, client) for client in "abcdefghijk"]
     assert taken == [500, 250, 125, 63, 31, 16, 8, 4, 2, 1, 0]
-    assert shares.holders("b") == "250 of b and 750 of others"
-    assert shares.holders("k") == "0 of k and 1000 of others"
+    assert limiter.holders("b") == "250 of b and 750 of others"
+    assert limiter.holders("k") == "0 of k and 1000 of others"
 
 
 @pytest.mark.parametrize("count", [1, 2, 9])
 def test_in_the_long_run_all_get_the_same(count: int) -> None:
     """Each gives back what it has for the longest time, and asks for more at once."""
-    shares = FairLimiter(MOST)
+    limiter = FairLimiter(CAPACITY)
     clients = "abcdefghi"[:count]
-    held = Counter({client: take_all(shares, client) for client in clients})
-    for _ in range(MOST):
+    held = Counter({client: take_all(limiter, client) for client in clients})
+    for _ in range(CAPACITY):
         for client in clients:
-            shares.give_back(client)
+            limiter.give_back(client)
             held[client] -= 1
         for client in clients:
-            held[client] += take_all(shares, client)
-    assert all(abs(number - MOST / (count + 1)) <= count for number in held.values())
+            held[client] += take_all(limiter, client)
+    assert all(abs(number - CAPACITY / (count + 1)) <= count for number in held.values())
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans())))
 def test_who_has_less_than_is_free_gets_one(events: list[tuple[str, bool]]) -> None:
-    shares, held = FairLimiter(7), Counter[str]()
+    limiter, held = FairLimiter(7), Counter[str]()
     for client, takes in events:
         if takes:
             gets = held[client] < 7 - held.total()
-            assert shares.take(client) == gets
+            assert limiter.take(client) == gets
             held[client] += gets
         elif held[client]:
-            shares.give_back(client)
+            limiter.give_back(client)
             held[client] -= 1
 
 
 def test_those_who_have_gone_leave_nothing_behind() -> None:
-    shares = FairLimiter(MOST)
-    for number in range(MOST):
-        assert shares.take(f"client {number}")
-        shares.give_back(f"client {number}")
-    assert not shares._held
-    assert take_all(shares, "another") == MOST // 2
+    limiter = FairLimiter(CAPACITY)
+    for number in range(CAPACITY):
+        assert limiter.take(f"client {number}")
+        limiter.give_back(f"client {number}")
+    assert not limiter._held
+    assert take_all(limiter, "another") == CAPACITY // 2

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from cgtproxy.config.model import FakePool
 from cgtproxy.proxy.fakeip.ranges import Ranges
-from cgtproxy.proxy.fakeip.slot_table import IN_USE, LONGEST, START, SlotTable, is_name
+from cgtproxy.proxy.fakeip.slot_table import IN_USE, MAX_NAME, START, SlotTable, is_name
 from unit.fakeip_pools import Clock, table_of
 
-NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=LONGEST)
+NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=MAX_NAME)
 
 
 def in_child(program: Callable[[], bool]) -> int:

@@ -41,8 +41,8 @@ from cgtproxy.proxy.protocols.dns_server import (
     truncate,
 )
 
-MOST_KEPT = 8192  # replies
-LONGEST_KEPT = 512  # bytes of a query
+MAX_CACHED = 8192  # replies
+MAX_CACHED_QUERY = 512  # bytes of a query
 
 # HTTPS and SVCB have hints of real addresses: who follows them goes past the fake-ip ones.
 _FAKE_IP_TYPES = frozenset((A, AAAA, ANY, HTTPS, SVCB))
@@ -99,11 +99,11 @@ class Answers:
         self._excluded = re.compile("|".join(patterns) or r"(?!)").match
         # By a query without its id: a name and its slot (0: none is needed), and the reply
         # without its id.
-        self._kept: dict[bytes, tuple[str, int, bytes]] = {}
+        self._cache: dict[bytes, tuple[str, int, bytes]] = {}
 
     def answer(self, data: bytes) -> bytes | Forward | None:
         """The reply to a message, or who is to be asked; None: there is none."""
-        if kept := self._kept.get(data[2:]):
+        if kept := self._cache.get(data[2:]):
             name, slot, tail = kept
             # The slot may have been given to another name since.
             if not slot or (self._names and self._names.slot_for(name) == slot):
@@ -140,7 +140,7 @@ class Answers:
         if not _HOST.fullmatch(name):
             return reply(data, query, NXDOMAIN)
         if rrtype in (HTTPS, SVCB) or (rrtype == AAAA and not self._ipv6):
-            return self._keep(data, reply(data, query), name, 0)
+            return self._remember(data, reply(data, query), name, 0)
         return self._fake_ip(data, query, names)
 
     def _fake_ip(self, data: bytes, query: Query, names: Names) -> bytes:
@@ -158,7 +158,7 @@ class Answers:
         for rrtype, made in records.items():
             asked = b"%b\0%c%b" % (before, rrtype, after)
             replies[rrtype] = reply(asked, query, NOERROR, *made)
-            self._keep(asked, replies[rrtype], query.name, slot)
+            self._remember(asked, replies[rrtype], query.name, slot)
         return replies[query.rrtype]
 
     def _pointer(self, data: bytes, query: Query, name: str) -> bytes:
@@ -166,9 +166,9 @@ class Answers:
             return reply(data, query, NXDOMAIN)
         return reply(data, query, NOERROR, record(PTR, self._ttl, write_name(name)))
 
-    def _keep(self, data: bytes, made: bytes, name: str, slot: int) -> bytes:
-        if len(data) <= LONGEST_KEPT:
-            if len(self._kept) >= MOST_KEPT:
-                self._kept.clear()
-            self._kept[data[2:]] = name, slot, made[2:]
+    def _remember(self, data: bytes, made: bytes, name: str, slot: int) -> bytes:
+        if len(data) <= MAX_CACHED_QUERY:
+            if len(self._cache) >= MAX_CACHED:
+                self._cache.clear()
+            self._cache[data[2:]] = name, slot, made[2:]
         return made

@@ -17,9 +17,9 @@ from cgtproxy.proxy.io.addresses import numeric
 from cgtproxy.proxy.io.sockets import outgoing_datagrams
 from cgtproxy.proxy.protocols.dns import TC, is_answer
 
-_RESEND = (1.0, 2.0)  # seconds to wait for an answer, each time that the question is sent
+_TIMEOUTS = (1.0, 2.0)  # seconds to wait for an answer, each time that the question is sent
 _IDLE = 60.0  # seconds until a connection is closed that nobody uses
-LARGEST = 65535  # bytes of a message
+MAX_MESSAGE = 65535  # bytes of a message
 
 
 class AskError(Exception):
@@ -63,10 +63,10 @@ class UdpClient:
         with for_asyncio(outgoing_datagrams(family, self._mark)) as sock:
             sock.connect(destination)
             sent = os.urandom(2) + query[2:]
-            for patience in _RESEND:
+            for timeout in _TIMEOUTS:
                 sock.send(sent)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(patience):
+                    async with asyncio.timeout(timeout):
                         return query[:2] + (await _matching(sock, sent))[2:]
         raise TimeoutError
 
@@ -74,7 +74,7 @@ class UdpClient:
 async def _matching(sock: socket.socket, query: bytes) -> bytes:
     loop = asyncio.get_running_loop()
     while True:
-        answer = await loop.sock_recv(sock, LARGEST)
+        answer = await loop.sock_recv(sock, MAX_MESSAGE)
         if is_answer(query, answer):
             return answer
 

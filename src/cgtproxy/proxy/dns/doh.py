@@ -8,7 +8,7 @@ from typing import Any
 
 import httpcore
 
-from cgtproxy.proxy.dns.clients import LARGEST, AskError
+from cgtproxy.proxy.dns.clients import MAX_MESSAGE, AskError
 from cgtproxy.proxy.dns.dial import TIMEOUT, DialError, Route, reason
 from cgtproxy.proxy.protocols.dns import is_answer
 
@@ -52,7 +52,7 @@ class HttpsClient:
             answer = b""
             async for chunk in response.aiter_stream():
                 answer += chunk
-                if len(answer) > LARGEST:
+                if len(answer) > MAX_MESSAGE:
                     raise AskError("its answer does not end")
             return answer
 

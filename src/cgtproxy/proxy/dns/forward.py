@@ -17,7 +17,7 @@ from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.protocols.dns import HEADER
 from cgtproxy.proxy.upstreams.tls import client_context
 
-MOST = 1000  # questions that wait for their answers
+MAX_WAITING = 1000  # questions that wait for their answers
 _TIMEOUT = 8.0  # seconds, for all upstreams together
 
 _Question: TypeAlias = tuple[object, ...]
@@ -37,7 +37,7 @@ class Forwarder:
             )
         }
         self._asking: dict[_Question, asyncio.Task[bytes]] = {}
-        self._waiting = FairLimiter(MOST)
+        self._waiting = FairLimiter(MAX_WAITING)
 
     async def answer(self, forward: Forward, client: str, *, udp: bool) -> bytes:
         """What the client gets; SERVFAIL if there is no answer."""

@@ -15,13 +15,13 @@ from cgtproxy.proxy.dns.forward import Forwarder
 from cgtproxy.proxy.io.mmsg import BATCH
 from cgtproxy.proxy.io.throttle import Throttle
 
-MOST_CONNECTIONS = 500
+MAX_CONNECTIONS = 500
 _WORKERS = "our workers"  # as one client: each of them asks for all of its clients
-_MOST_PIPELINED = 100  # questions of one connection that wait for others' answers
+_MAX_PIPELINED = 100  # questions of one connection that wait for others' answers
 _IDLE = 10.0  # seconds until a connection is closed that asks nothing, or does not listen
 _READ_AHEAD = 4096  # bytes of one connection
 _BATCHES = 16  # in a row, before others get their turn
-_LARGEST = 65535
+_MAX_MESSAGE = 65535
 
 
 class Service:
@@ -37,7 +37,7 @@ class Service:
         self._loop = asyncio.get_running_loop()
         self._sources: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connections = FairLimiter(MOST_CONNECTIONS)
+        self._connections = FairLimiter(MAX_CONNECTIONS)
 
     def serve_datagrams(self, sock: socket.socket) -> None:
         self._sources.append(sock)
@@ -90,7 +90,7 @@ class Service:
     def _receive(self, sock: socket.socket) -> None:
         for _ in range(BATCH):
             try:
-                data, client = sock.recvfrom(_LARGEST)
+                data, client = sock.recvfrom(_MAX_MESSAGE)
             except OSError:
                 return
             if client:  # else it has no address to be answered at
@@ -138,7 +138,7 @@ class _Conversation:
         self._forwarder = forwarder
         self._client = client
         self._reader, self._writer = reader, writer
-        self._room = asyncio.Semaphore(_MOST_PIPELINED)
+        self._room = asyncio.Semaphore(_MAX_PIPELINED)
         writer.transport.set_write_buffer_limits(0)  # drain() means that the kernel has all
 
     async def run(self) -> None:

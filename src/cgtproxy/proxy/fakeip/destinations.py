@@ -1,4 +1,4 @@
-"""Which destinations are fake-ip addresses, and the real addresses of their names."""
+"""What the workers do with fake-ip destinations: their names, and the names' real addresses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ Found: TypeAlias = Callable[[list[SocketAddress]], None]
 
 
 class Destinations:
-    """What the openers of one TPROXY ask; `stub` asks for real addresses."""
+    """The fake-ip names that the connectors of one TPROXY need.
+
+    `find` is that of `names`; `leases` keeps names in use; `stub` looks up real addresses.
+    """
 
     def __init__(self, names: FakeNames, leases: Leases, stub: Stub, throttle: Throttle) -> None:
         self.find = names.find
@@ -23,7 +26,10 @@ class Destinations:
         self._throttle = throttle
 
     def look_up(self, name: str, family: int, port: int, found: Found) -> None:
-        """Call `found` once, later, with what the name really stands for, `family` first."""
+        """Call `found` once, later, with the real addresses of `name`, those of `family` first.
+
+        The list is empty for a name that has none, or that cannot be looked up now.
+        """
 
         def looked_up(addresses: list[str]) -> None:
             # Nor loopback: a name from elsewhere must not lead to this computer's own services.
@@ -34,9 +40,11 @@ class Destinations:
         self._stub.look_up(name, looked_up)
 
     def tell_unknown(self, destination: Address) -> None:
-        wrong = "refused, an address has no name any more"
-        self._throttle.warning(wrong, f"{show(destination)}; the app should look it up again")
+        """Log that a connection was refused because its fake-ip address has no name."""
+        problem = "refused, an address has no name any more"
+        self._throttle.warning(problem, f"{show(destination)}; the app should look it up again")
 
 
 def show_both(fake: FakeName, destination: Address) -> str:
+    """`NAME:PORT (ADDRESS)`, for the log."""
     return f"{fake.name}:{destination[1]} ({destination[0]})"

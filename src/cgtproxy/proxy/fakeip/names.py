@@ -1,4 +1,4 @@
-"""What a worker wants to know of a destination: the name for which its address stands."""
+"""The workers' side of fake-ip: names by address, and leases that keep them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import NamedTuple
 from cgtproxy.proxy.fakeip.slot_table import SlotTable
 from cgtproxy.runtime.event_loop import EventLoop
 
-PERIOD = 60.0  # seconds between two touches of what is held
+PERIOD = 60.0  # seconds between two stamps of a slot that is held
 
 
 class FakeName(NamedTuple):
-    """An address of a pool. `name` is "" if it stands for nothing: then there is no way there."""
+    """The slot of a fake-ip address, and its name: "" if it has none, so that nothing is there."""
 
     table: SlotTable
     slot: int
@@ -21,13 +21,16 @@ class FakeName(NamedTuple):
 
 
 class FakeNames:
-    """`pools`: those of the whole configuration, for a name may have been asked for anywhere."""
+    """All pools of the configuration: a name may come from any TPROXY's DNS server."""
 
     def __init__(self, pools: Sequence[SlotTable]) -> None:
         self._pools = pools
 
     def find(self, host: str) -> FakeName | None:
-        """None if the address (text) is none of a pool's."""
+        """The slot and name of an address (text, perhaps with a zone); None outside all pools.
+
+        Raises OSError for text that is no address.
+        """
         if not self._pools:
             return None
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -40,7 +43,10 @@ class FakeNames:
 
 
 class Leases:
-    """Names that connections and sessions hold, as often as they were taken and not released."""
+    """Counts the connections and sessions that hold each name, and stamps its slot while they do.
+
+    A slot that was stamped in the last IN_USE seconds gets no other name.
+    """
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
@@ -48,13 +54,14 @@ class Leases:
         self._scheduled = False
 
     def take(self, name: FakeName) -> None:
-        """Keep the slot from getting another name, until as many calls of release()."""
+        """Keep the name from losing its slot, until release() was called as often."""
         name.table.touch(name.slot)
         self._held[name] = self._held.get(name, 0) + 1
         if not self._scheduled:
             self._schedule()
 
     def release(self, name: FakeName) -> None:
+        """Undo one take()."""
         name.table.touch(name.slot)
         self._held[name] -= 1
         if not self._held[name]:

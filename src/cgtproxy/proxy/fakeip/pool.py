@@ -1,4 +1,7 @@
-"""Which name gets which slot: the least recently used goes first, and none that is in use."""
+"""Which slot a new name gets: an unused one, or the least recently used that is not in use.
+
+Only the resolver has this. The successor of one that crashed rebuilds it from the slot table.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +11,29 @@ from heapq import heapify, heappop, heappush, heapreplace
 
 from cgtproxy.proxy.fakeip.slot_table import SlotTable, is_name
 
-MOST_WAITING = 1024
+MAX_WAITING = 1024
 
 
 class Pool:
-    """The resolver's; it alone names slots. A crashed one's successor finds all in the table.
+    """Gives slots to names, by least recent use.
 
     The slots that are next to get another name wait in a queue, still with their own, so that
     the store can write down which they are before it happens.
 
-    Other processes touch slots without telling, so what is recorded of a slot's last use may be
-    too old: it is looked up when the slot's turn comes. A record is one number, of the time and
-    the slot, as a full pool has many; that of a slot never used is the slot itself.
+    Other processes stamp slots without telling, so the time in a heap record may be too old: the
+    table is asked again when the record's turn comes. A record is one number, time * size + slot,
+    as a full pool has many; that of a slot never used is the slot itself.
     """
 
     def __init__(self, table: SlotTable, named: Callable[[], None] = lambda: None) -> None:
-        """`named` is called after a name was given a slot, `on_full` where one gets none."""
+        """`named` is called after a name has got a slot, `on_full` when none is free for one."""
         self.ranges = table.ranges
         self.name = table.name
         self.table = table
         self._named = named
         self.on_full: Callable[[], None] = lambda: None
         self._size = table.ranges.size
-        self._most_waiting = min(MOST_WAITING, self._size // 8 + 1)
+        self._max_waiting = min(MAX_WAITING, self._size // 8 + 1)
         self._slots: dict[str, int] = {}
         self._used: list[int] = []  # a heap of records
         self._waiting: deque[int] = deque()  # records
@@ -39,9 +42,9 @@ class Pool:
         self._queue()
 
     def slot_for(self, name: str) -> int | None:
-        """The slot of the name, from now on in use; None if all others' names are.
+        """The name's slot, its own or a new one, stamped as used now; None if all are in use.
 
-        Raises ValueError if it cannot be a name.
+        Raises ValueError for what cannot be a name.
         """
         slot = self._slots.get(name)
         if slot is None:
@@ -50,7 +53,7 @@ class Pool:
         return slot
 
     def waiting(self) -> list[int]:
-        """The slots that get the next names. May be called by other threads."""
+        """The slots that the next names will get, first to last. Any thread may call it."""
         slots = ((record, record % self._size) for record in self._waiting.copy())
         return [slot for record, slot in slots if self._record(slot) == record]
 
@@ -99,7 +102,7 @@ class Pool:
         return None
 
     def _queue(self) -> None:
-        while len(self._waiting) < self._most_waiting:
+        while len(self._waiting) < self._max_waiting:
             record = next(self._unused, None) or self._least_recently_used()
             if record is None:
                 return

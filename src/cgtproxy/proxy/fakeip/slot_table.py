@@ -1,7 +1,7 @@
-"""What all processes of the server share of one pool: each slot's name, and its last use.
+"""The memory of one pool that all processes of the server share: name and last use of each slot.
 
-The memory is made before the processes are. Only the resolver gives names; everybody reads them
-and tells of use.
+The supervisor maps it before it forks. Only the resolver writes names; every process reads them and
+stamps the time of last use.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from zlib import crc32
 
 from cgtproxy.proxy.fakeip.ranges import Ranges
 
-IN_USE = 300  # seconds since its last use for which a slot keeps its name, whatever happens
+IN_USE = 300  # seconds after its last use in which a slot keeps its name, whatever happens
 _ROUNDED = 2  # seconds that are lost at the end of one run and the beginning of the next
-LONGEST = 253  # bytes of a name as text (RFC 1035, 2.3.4)
-START = 1 << 31  # the time when the memory was made; what was used in earlier runs is before it
+MAX_NAME = 253  # bytes of a name as text (RFC 1035, 2.3.4)
+START = 1 << 31  # now(), when the memory was mapped: times of earlier runs are below it
 
-_RECORD = 1 + LONGEST + 2  # bytes: length and name, and 16 records to a page
+_RECORD = 1 + MAX_NAME + 2  # bytes: length and name, and 16 records to a page
 
 
 def is_name(text: str) -> bool:
-    """Whether it can be a slot's name: the text is printable ASCII, and not too long."""
-    return 0 < len(text) <= LONGEST and text.isascii() and text.isprintable()
+    """Whether a slot can have this name: printable ASCII, 1 to MAX_NAME characters."""
+    return 0 < len(text) <= MAX_NAME and text.isascii() and text.isprintable()
 
 
 class SlotTable:
-    """Times are whole seconds; 0 is the last use of what never was used.
+    """Name and time of last use by slot. Times are whole seconds; 0 is never.
 
-    `clock` does not advance while the computer sleeps, as the timers by which connections tell of
-    their use: nothing may count as unused because nobody could run. Pages that were not touched
-    take no memory, but reading touches them too, so `used` comes first.
+    `clock` must not advance while the computer sleeps, as the timers by which connections stamp
+    their slots do not: nothing may count as unused because nobody could run. Pages that were never
+    touched take no memory, but reading touches them too, so look at used() first.
     """
 
     def __init__(self, ranges: Ranges, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,13 +44,14 @@ class SlotTable:
         self.exact = False  # whether the times of earlier runs are those of the very last uses
 
     def now(self) -> int:
+        """The time for touch(): START and the seconds since the memory was mapped."""
         return int(self._clock() - self._zero)
 
     def name(self, slot: int) -> str:
-        """ "" if there is none.
+        """The slot's name; "" if it has none.
 
-        A name that is being replaced has another checksum, in whatever order the processor of
-        the reader sees the bytes change.
+        Without a lock: a name that is being replaced does not have its checksum, in whatever order
+        the reader's processor sees the bytes change.
         """
         if not self.times[slot]:
             return ""
@@ -59,22 +60,25 @@ class SlotTable:
         return name.decode("ascii", "replace") if crc32(name) == self._sums[slot] else ""
 
     def set(self, slot: int, name: str) -> None:
-        """Name a slot that is not in use; nobody sees it before the slot's first touch()."""
+        """Name a slot that is not in use. The resolver's; no reader sees it before a touch()."""
         encoded = name.encode("ascii")
         offset = slot * _RECORD
         self._names[offset : offset + 1 + len(encoded)] = bytes((len(encoded),)) + encoded
         self._sums[slot] = crc32(encoded)
 
     def used(self, slot: int) -> int:
+        """The time of last use."""
         return self.times[slot]
 
     def touch(self, slot: int, now: int | None = None) -> None:
-        """The slot is being used."""
+        """Stamp the slot as used now, or at another time."""
         self.times[slot] = self.now() if now is None else now
 
     def in_use(self, slot: int) -> bool:
-        """Whoever knows the slot may still count on its name. What was used in an earlier run
-        may have been used at its very end, unless that is known."""
+        """Whether somebody may still count on the slot's name.
+
+        What was used in an earlier run may have been used at its very end, unless `exact`.
+        """
         used = self.times[slot]
         if used >= START:
             return self.now() - used <= IN_USE

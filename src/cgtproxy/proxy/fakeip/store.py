@@ -1,11 +1,13 @@
-"""The names on disk, so that they survive a restart. A thread writes; no query waits for it.
+"""The names on disk, in SQLite, so that they survive a restart.
 
-The file is behind by a second, so when all processes are killed, names that were just given are
-lost. But the file tells which slots were next to get one: after such an end they stand for
+A thread writes; no query waits for it.
+
+The file is a second behind, so when all processes are killed, names that were just given are lost.
+But the file also has the slots that were next to get one: after such an end these stand for
 nothing, and get no other name before the time has passed for which a name is kept anyway.
 
-The times of last use count seconds in which the server ran, over all its runs, so that no setting
-of the computer's clock can change their order.
+Times of last use are in seconds during which the server ran, over all its runs, so that no setting
+of the computer's clock can change their order. In the file a slot is called `place`.
 """
 
 from __future__ import annotations
@@ -20,11 +22,11 @@ from pathlib import Path
 from threading import Event, Thread
 
 from cgtproxy.proxy.fakeip.pool import Pool
-from cgtproxy.proxy.fakeip.slot_table import IN_USE, LONGEST, START, SlotTable
+from cgtproxy.proxy.fakeip.slot_table import IN_USE, MAX_NAME, START, SlotTable
 
 FILE = "fake-ip.db"
-PAUSE = 1.0  # seconds in which changes come together to one transaction
-COARSE = 60  # seconds; a use is written if the one that is written is older by that
+PAUSE = 1.0  # seconds of changes that go into one transaction
+COARSE = 60  # seconds by which a time in the file may be too old
 _CHUNK = 256  # slots that are compared at once
 
 # An exclusive lock: two resolvers would give one slot two names. A killed process loses nothing
@@ -38,7 +40,7 @@ BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS names (
     pool TEXT NOT NULL,
     place INTEGER NOT NULL CHECK (typeof(place) = 'integer' AND place > 0),
-    name TEXT NOT NULL CHECK (length(name) <= {LONGEST} AND name NOT GLOB '*[^ -~]*'),
+    name TEXT NOT NULL CHECK (length(name) <= {MAX_NAME} AND name NOT GLOB '*[^ -~]*'),
     used INTEGER NOT NULL CHECK (typeof(used) = 'integer' AND used BETWEEN 0 AND 1 << 60),
     PRIMARY KEY (pool, place)
 ) WITHOUT ROWID;
@@ -53,14 +55,15 @@ log = logging.getLogger("cgtproxy")
 
 
 def state_directory() -> Path:
-    """systemd.exec(5), StateDirectory=."""
+    """Where the file is: StateDirectory= of the unit, systemd.exec(5)."""
     return Path(os.environ.get("STATE_DIRECTORY", "").split(":")[0] or "/var/lib/cgtproxy")
 
 
 class Store:
-    """First pool() for each pool, then start(); close() when no more names are given.
+    """Loads and saves the names of all pools.
 
-    Without a database it does nothing but warn once.
+    Call pool() for each pool, then start(), and close() when no more names are given. Where the
+    file cannot be used there is one warning, and names do not survive a restart.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -72,7 +75,7 @@ class Store:
         self._failing = False
 
     def pool(self, table: SlotTable) -> Pool:
-        """The pool, with its names of earlier runs, unless a crashed resolver had loaded them."""
+        """The pool of a table, which is loaded unless a resolver before has done so."""
         if not self._db:
             return Pool(table)
         saved = _Saved(table)
@@ -87,13 +90,14 @@ class Store:
         return saved.pool
 
     def start(self) -> None:
-        """Before the first name is given, what is waiting for one must be written."""
+        """Begin to save. Raises no error: what cannot be written is logged."""
         if self._db:
-            self.flush()
+            self.flush()  # the slots that are next, before the first of them gets a name
             self._thread = Thread(target=self._run, name="fake-ip store", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
+        """Save all, with exact times, and release the file."""
         if self._thread:
             self._closing.set()
             self._changed.set()
@@ -103,7 +107,7 @@ class Store:
             self._db.close()
 
     def flush(self, coarseness: int = COARSE, at_end: bool = False) -> None:
-        """Write what has changed, which the thread does by itself."""
+        """Write what has changed: names, and times older in the file by `coarseness` seconds."""
         assert self._db
         try:
             for saved in self._pools:
@@ -124,7 +128,7 @@ class Store:
 
 
 class _Saved:
-    """What the database has of one pool."""
+    """The rows of one pool, and what they are known to hold."""
 
     pool: Pool
 
@@ -138,7 +142,7 @@ class _Saved:
         self._offset = 0  # of the database's times
 
     def load(self, db: sqlite3.Connection, names: bool) -> None:
-        """Name the slots, each as before; those that may have got other names since, by none."""
+        """Give the slots their names back, but for those that may have got others since."""
         key, table, size = self._key, self._table, len(self._times)
         with db:
             db.execute("DELETE FROM names WHERE pool = ? AND place >= ?", (key, size))
@@ -160,6 +164,7 @@ class _Saved:
                 table.touch(slot, START)
 
     def flush(self, db: sqlite3.Connection, coarseness: int, at_end: bool) -> None:
+        """Write what has changed, in one transaction. Raises sqlite3.Error."""
         # In this order: what gets its name in between must be among those that wait.
         waiting = self._at_end() if at_end else array("I", self.pool.waiting()).tobytes()
         changed = dict(self._changes(coarseness))

@@ -1,4 +1,4 @@
-"""Addresses as the socket module has them."""
+"""Socket addresses as the socket module has them: parsing, showing, and what kind they are."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class SocketAddress(NamedTuple):
 
 
 def original_destination(family: int, sockaddr: bytes) -> Address:
-    """From struct sockaddr_in or sockaddr_in6."""
+    """The address in a struct sockaddr_in (AF_INET) or sockaddr_in6, as getsockopt(2) and control
+    data have it."""
     port = int.from_bytes(sockaddr[2:4], "big")
     if family == AF_INET:
         return socket.inet_ntop(family, sockaddr[4:8]), port
@@ -41,7 +42,7 @@ def is_address(text: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an IP address is a loopback address, or an IPv4 one that is mapped into IPv6."""
+    """Whether an address as text is one of 127.0.0.0/8, also as ::ffff:127.x, or ::1."""
     return host.startswith(("127.", "::")) and _is_loopback(host)
 
 
@@ -53,9 +54,9 @@ def _is_loopback(host: str) -> bool:
 
 
 def numeric(host: str, port: int) -> SocketAddress:
-    """The socket address for an IP address given as text; a link-local one may have a zone.
+    """The socket address of an IP address as text; a link-local one may have a zone.
 
-    Raises OSError for a name.
+    Raises OSError for a name, and for a zone that does not exist here.
     """
     flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     found = socket.getaddrinfo(host, port, flags=flags, type=socket.SOCK_STREAM)
@@ -64,7 +65,7 @@ def numeric(host: str, port: int) -> SocketAddress:
 
 
 def numeric_addresses(hosts: Iterable[str], port: int) -> list[SocketAddress]:
-    """The socket addresses of those that are IP addresses, and whose zone exists."""
+    """As numeric(), leaving out those for which it raises OSError."""
     found = []
     for host in hosts:
         with contextlib.suppress(OSError):
@@ -73,6 +74,6 @@ def numeric_addresses(hosts: Iterable[str], port: int) -> list[SocketAddress]:
 
 
 def show(address: Address) -> str:
-    """`host:port`, or `[host]:port` for IPv6."""
+    """HOST:PORT, or [HOST]:PORT for IPv6."""
     host, port = str(address[0]), address[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

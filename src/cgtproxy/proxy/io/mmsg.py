@@ -82,7 +82,7 @@ class MessageArray:
 
 
 class DatagramMover:
-    """Moves datagrams from one connected socket to another. One for a process is enough."""
+    """Moves datagrams from one connected socket to another, unread. A process needs only one."""
 
     def __init__(self) -> None:
         self._messages = messages = MessageArray(MAX_DATAGRAM)
@@ -93,9 +93,10 @@ class DatagramMover:
         self._full = [full[:count] for count in range(BATCH + 1)]
 
     def move(self, source: int, sink: int) -> int:
-        """How many were received: fewer than BATCH means that there are no more, -1 an error.
+        """Move what has come to one socket (a descriptor) on by the other, without waiting.
 
-        What `sink` does not take is lost, as datagrams may be.
+        Returns how many were received: fewer than BATCH if there are no more, -1 for an error of
+        `source`, such as an ICMP error. What `sink` does not take is lost, as datagrams may be.
         """
         count = self._messages.receive(source)
         if count <= 0:

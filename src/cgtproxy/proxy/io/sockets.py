@@ -1,6 +1,8 @@
-"""The server's sockets. Every one of them has the server's mark, which nothing redirects.
+"""The built-in server's sockets.
 
-They are of the type that `socket.socket` is made of, which is a third of the cost to create.
+All have the server's mark (SO_MARK), which no rule redirects, and none blocks unless it says so.
+They are of `_socket.socket`, the base of `socket.socket`, at a third of the cost to create.
+`family` is AF_INET or AF_INET6, `mark` a firewall mark.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ _RECEIVE_BUFFER = 4 << 20  # bytes, of the datagrams that wait for a listener
 
 
 def outgoing(family: int, mark: int) -> Socket:
-    """A TCP socket, to be connected without waiting."""
+    """A TCP socket, for connect()."""
     sock = socket.SocketType(family, _STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -60,26 +62,32 @@ def outgoing(family: int, mark: int) -> Socket:
 
 
 def connect(sock: Socket, address: Address) -> str:
-    """Begin to, without waiting. Why that cannot be, or nothing."""
+    """Begin to connect. Returns why that is impossible, or ""."""
     code = sock.connect_ex(address)
     return "" if code in (0, errno.EINPROGRESS) else os.strerror(code)
 
 
 def accept(listener: Socket, family: int) -> Socket:
-    """Raises OSError as accept(2). The socket blocks, so use MSG_DONTWAIT or setblocking()."""
+    """The next connection of a listening socket. Raises OSError as accept(2).
+
+    The new socket blocks: use MSG_DONTWAIT or setblocking().
+    """
     fd, _ = listener._accept()  # type: ignore[attr-defined]  # what socket.accept() calls
     return socket.SocketType(family, STREAM, 0, fd)
 
 
 def reset(sock: Socket) -> None:
-    """Close, and tell the other side by RST instead of FIN."""
+    """Close a TCP socket with RST instead of FIN."""
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     sock.close()
 
 
 def listen(family: int, port: int, mark: int) -> Socket:
-    """A TCP socket that takes what TPROXY hands over; what it accepts inherits its options."""
+    """A TCP socket on which TPROXY hands over connections, which inherit its options.
+
+    Raises CgtproxyError.
+    """
     sock = _transparent(family, _STREAM, port, mark)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     keep_alive(sock)
@@ -91,7 +99,7 @@ def listen(family: int, port: int, mark: int) -> Socket:
 
 
 def leave_unpaced(sock: Socket) -> None:
-    """For a TCP socket whose other end is on this computer.
+    """Let a TCP socket whose other end is on this computer send at once.
 
     Nothing is congested there, but BBR, which many choose for the network, sends at a pace of its
     own, by timers (net/ipv4/tcp_bbr.c). Reno is in every kernel (net/ipv4/tcp_cong.c).
@@ -100,7 +108,10 @@ def leave_unpaced(sock: Socket) -> None:
 
 
 def listen_datagrams(family: int, port: int, mark: int) -> Socket:
-    """A UDP socket that takes what TPROXY hands over, and is told where it was meant to go."""
+    """A UDP socket on which TPROXY hands over datagrams, each with its original destination.
+
+    Raises CgtproxyError.
+    """
     sock = _transparent(family, _DATAGRAM, port, mark)
     sock.setsockopt(*_RECVORIGDSTADDR[family], 1)
     with contextlib.suppress(OSError):
@@ -109,14 +120,15 @@ def listen_datagrams(family: int, port: int, mark: int) -> Socket:
 
 
 def listen_dns(family: int, host: str, port: int, mark: int) -> Socket:
-    """A TCP socket for DNS queries at an address of this host."""
+    """A TCP socket for DNS queries at an address of this computer. Raises CgtproxyError."""
     sock = _bound(family, _STREAM, (host, port), mark, (socket.SOL_SOCKET, socket.SO_REUSEADDR))
     sock.listen(BACKLOG)
     return sock
 
 
 def listen_dns_datagrams(family: int, host: str, port: int, mark: int) -> Socket:
-    """Likewise for UDP. Where it takes queries at all addresses it is told which one it was."""
+    """As listen_dns(), for UDP. On a wildcard address each query comes with the address that it
+    was sent to (IP_PKTINFO)."""
     told = [_RECVPKTINFO[family]] if host == _WILDCARD[family][0] else []
     sock = _bound(family, _DATAGRAM, (host, port), mark, *told)
     with contextlib.suppress(OSError):
@@ -125,28 +137,28 @@ def listen_dns_datagrams(family: int, host: str, port: int, mark: int) -> Socket
 
 
 def listen_unix() -> Socket:
-    """A UNIX datagram socket at an abstract address of the kernel's choice (unix(7), autobind)."""
+    """A UNIX datagram socket at an abstract address that the kernel chooses (unix(7), autobind)."""
     sock = socket.SocketType(socket.AF_UNIX, _DATAGRAM)
     sock.bind("")
     return sock
 
 
 def outgoing_datagrams(family: int, mark: int) -> Socket:
-    """A UDP socket, to be connected."""
+    """A UDP socket, for connect()."""
     sock = socket.SocketType(family, _DATAGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
     return sock
 
 
 def datagrams(family: int, mark: int) -> Socket:
-    """A UDP socket for any destinations, which queues ICMP errors."""
+    """A UDP socket for any destinations, with ICMP errors in its error queue (IP_RECVERR)."""
     sock = outgoing_datagrams(family, mark)
     sock.setsockopt(*_RECVERR[family], 1)
     return sock
 
 
 def datagrams_beside(sock: Socket, destination: Address, mark: int) -> Socket:
-    """Another socket on the same port, for one destination alone.
+    """A second socket on the port of `sock`, connected to one destination. Raises OSError.
 
     Only now may `sock` share its port: before, the kernel might have chosen one in use for it.
     """
@@ -166,7 +178,10 @@ def datagrams_beside(sock: Socket, destination: Address, mark: int) -> Socket:
 
 
 def spoofing(source: Address, family: int, mark: int) -> Socket:
-    """A UDP socket with the address of somebody else. Raises OSError where it is in use here."""
+    """A UDP socket bound to an address of another computer, to answer in its name (IP_TRANSPARENT).
+
+    Raises OSError, also where the address is in use here.
+    """
     sock = socket.SocketType(family, _DATAGRAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -187,7 +202,7 @@ def _transparent(family: int, type_: int, port: int, mark: int) -> Socket:
 def _bound(
     family: int, type_: int, address: tuple[str, int], mark: int, *options: tuple[int, int]
 ) -> Socket:
-    """`options` are those to be switched on. Raises CgtproxyError."""
+    """`options` are (level, name) of those to switch on. Raises CgtproxyError."""
     sock = socket.SocketType(family, type_)
     try:
         if family == AF_INET6:
@@ -209,7 +224,7 @@ def _bound(
 
 
 def has_family(family: int) -> bool:
-    """Whether this host has IPv4 (or IPv6) at all."""
+    """Whether this computer has IPv4 (or IPv6) at all."""
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.bind(_WILDCARD[family])

@@ -1,28 +1,29 @@
-"""Log lines that a client could cause by the thousand, once in a while."""
+"""Rate-limited warnings: those that a client could cause by the thousand."""
 
 from __future__ import annotations
 
 import logging
 import time
 
-PAUSE = 10.0  # seconds between two lines of one kind
+PAUSE = 10.0  # seconds between two lines about one problem
 
 log = logging.getLogger("cgtproxy")
 
 
 class Throttle:
-    """Logs one line of a kind in PAUSE seconds, and how many there would have been."""
+    """Logs each problem at most every PAUSE seconds, and how often it was left out."""
 
     def __init__(self) -> None:
-        self._kinds: dict[str, tuple[float, int]] = {}  # when told last, how many not told since
+        # By problem: when it was logged last, and how often it was not logged since.
+        self._problems: dict[str, tuple[float, int]] = {}
 
-    def warning(self, kind: str, detail: str) -> None:
-        """Log `kind: detail`, `kind` being one of few."""
+    def warning(self, problem: str, detail: str) -> None:
+        """Log `problem: detail`. There must be few different problems: each is remembered."""
         now = time.monotonic()
-        told, untold = self._kinds.get(kind, (-PAUSE, 0))
-        if now - told < PAUSE:
-            self._kinds[kind] = told, untold + 1
+        logged, skipped = self._problems.get(problem, (-PAUSE, 0))
+        if now - logged < PAUSE:
+            self._problems[problem] = logged, skipped + 1
             return
-        self._kinds[kind] = now, 0
-        more = f" (and {untold} times before)" if untold else ""
-        log.warning("%s: %s%s", kind, detail, more)
+        self._problems[problem] = now, 0
+        more = f" (and {skipped} times before)" if skipped else ""
+        log.warning("%s: %s%s", problem, detail, more)

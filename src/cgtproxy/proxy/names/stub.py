@@ -27,11 +27,11 @@ from cgtproxy.proxy.protocols.dns import (
 Done: TypeAlias = Callable[[list[str]], None]
 Server: TypeAlias = tuple[int, Address | bytes | str]  # family and address
 
-_RETRY = 2.0  # seconds without an answer, after which the next server is asked, or the same again
-_ATTEMPTS = 5
-_SLOWER = 0.3  # seconds that the second answer may come later, where the first is enough
-_MOST_CACHED = 1024  # names
-_LONGEST_CACHED = 300  # seconds
+_TIMEOUT = 2.0  # seconds without an answer, after which the next server is asked, or the same again
+_MAX_ATTEMPTS = 5
+_SECOND_ANSWER = 0.3  # seconds that the second answer may come later, where the first is enough
+_MAX_CACHED = 1024  # names
+_MAX_TTL = 300  # seconds
 _READ = 65535
 _FAMILIES = {A: AF_INET, AAAA: AF_INET6}
 _AF_UNIX = int(socket.AF_UNIX)
@@ -85,9 +85,9 @@ class Stub:
         del self._open[look_up.name]
         self._cache.pop(look_up.name, None)
         if ttl:
-            until = time.monotonic() + min(ttl, _LONGEST_CACHED)
+            until = time.monotonic() + min(ttl, _MAX_TTL)
             self._cache[look_up.name] = until, addresses
-            if len(self._cache) > _MOST_CACHED:
+            if len(self._cache) > _MAX_CACHED:
                 del self._cache[next(iter(self._cache))]
         for done in look_up.waiting:
             self.reactor.soon(partial(done, addresses))
@@ -110,7 +110,7 @@ class _LookUp:
     def ask(self) -> None:
         if self._over:
             return
-        if not self._servers or self._attempts == _ATTEMPTS:
+        if not self._servers or self._attempts == _MAX_ATTEMPTS:
             self._end()
             return
         server = self._servers[self._attempts % len(self._servers)]
@@ -122,7 +122,7 @@ class _LookUp:
         except OSError:
             self.failed(server)
         else:
-            self.stub.reactor.after(_RETRY, partial(self._ask_again, self._attempts))
+            self.stub.reactor.after(_TIMEOUT, partial(self._ask_again, self._attempts))
 
     def _ask_again(self, attempts: int) -> None:
         if attempts == self._attempts:
@@ -141,7 +141,7 @@ class _LookUp:
         if len(self.found) == len(_FAMILIES):
             self._end()
         elif first and answer.found:
-            self.stub.reactor.after(_SLOWER, self._end)
+            self.stub.reactor.after(_SECOND_ANSWER, self._end)
 
     def _end(self) -> None:
         if self._over:

@@ -12,13 +12,13 @@ A, CNAME, PTR, AAAA, OPT, SVCB, HTTPS, ANY = 1, 5, 12, 28, 41, 64, 65, 255
 IN = 1
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 QR, OPCODE, TC, RD, RA, CD, RCODE = 0x8000, 0x7800, 0x0200, 0x0100, 0x0080, 0x0010, 0x000F
-LARGEST_UDP = 1232  # what no link fragments
+MAX_UDP = 1232  # what no link fragments
 
 HEADER = struct.Struct("!6H")  # id, flags, and how many records each section has
 QUESTION = struct.Struct("!HH")
 RECORD = struct.Struct("!HHIH")  # what follows the name: type, class, TTL, length of the data
-_LONGEST_NAME = 255
-_MOST_POINTERS = 127  # as many as a name can have labels
+_MAX_NAME = 255
+_MAX_POINTERS = 127  # as many as a name can have labels
 _PLAIN = re.compile(rb"[A-Za-z0-9_.-]+")
 _ESCAPES = {
     byte: f"\\{byte:03}"
@@ -67,12 +67,12 @@ def read_name(data: bytes, at: int) -> tuple[str, int]:
             end = end or at + 2
             at = (length & 0x3F) << 8 | data[at + 1]
             # To an earlier name only (RFC 1035, section 4.1.4), so it ends; the first has none.
-            if not HEADER.size <= at < limit or pointers == _MOST_POINTERS:
+            if not HEADER.size <= at < limit or pointers == _MAX_POINTERS:
                 raise MalformedError("a pointer leads astray")
             limit, pointers = at, pointers + 1
         else:
             raise MalformedError(f"a label of type {length >> 6}")
-        if size > _LONGEST_NAME:
+        if size > _MAX_NAME:
             raise MalformedError("the name is too long")
     return _text(labels) if labels else "", end or at + 1
 
@@ -90,7 +90,7 @@ def write_name(name: str) -> bytes:
     if not all(0 < len(label) < 64 for label in labels):
         raise MalformedError(f"{name!r} is no name")
     wire = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
-    if len(wire) > _LONGEST_NAME:
+    if len(wire) > _MAX_NAME:
         raise MalformedError(f"{name!r} is too long")
     return wire
 
@@ -108,7 +108,7 @@ def records(data: bytes, at: int, count: int) -> Iterator[Record]:
 
 def build_query(id_: int, name: str, rrtype: int, *, edns: bool = True) -> bytes:
     """Raises ValueError for what is no host's name."""
-    opt = b"\0" + RECORD.pack(OPT, LARGEST_UDP, 0, 0) if edns else b""
+    opt = b"\0" + RECORD.pack(OPT, MAX_UDP, 0, 0) if edns else b""
     header = HEADER.pack(id_, RD, 1, 0, 0, bool(edns))
     return header + write_name(name) + QUESTION.pack(rrtype, IN) + opt
 

@@ -12,7 +12,7 @@ from cgtproxy.proxy.protocols.dns import (
     CD,
     HEADER,
     IN,
-    LARGEST_UDP,
+    MAX_UDP,
     NOERROR,
     OPCODE,
     OPT,
@@ -29,9 +29,9 @@ from cgtproxy.proxy.protocols.dns import (
     records,
 )
 
-SMALLEST_UDP = 512
-LONGEST_QUERY = 4096  # bytes that are worth the time to read them
-MOST_RECORDS = 8  # likewise; who asks has an OPT, perhaps a TSIG
+MIN_UDP = 512
+MAX_QUERY = 4096  # bytes that are worth the time to read them
+MAX_RECORDS = 8  # likewise; who asks has an OPT, perhaps a TSIG
 _DNSSEC_OK = 0x8000
 _AFTER_ID = struct.Struct("!5H")  # of the header
 _OPTION = struct.Struct("!HH")
@@ -59,7 +59,7 @@ class Query(NamedTuple):
     @property
     def udp_size(self) -> int:
         """The most bytes of a reply by UDP."""
-        return max(SMALLEST_UDP, min(self.edns.size, LARGEST_UDP)) if self.edns else SMALLEST_UDP
+        return max(MIN_UDP, min(self.edns.size, MAX_UDP)) if self.edns else MIN_UDP
 
 
 def is_query(data: bytes) -> bool:
@@ -79,13 +79,13 @@ def parse_query(data: bytes) -> Query:
 
 
 def _query(data: bytes) -> Query:
-    if len(data) > LONGEST_QUERY:
+    if len(data) > MAX_QUERY:
         raise MalformedError(f"a query of {len(data)} bytes")
     _, _, questions, answers, authorities, additional = HEADER.unpack_from(data)
     if questions != 1:  # RFC 9619
         raise MalformedError(f"{questions} questions")
     before = answers + authorities
-    if before + additional > MOST_RECORDS:
+    if before + additional > MAX_RECORDS:
         raise MalformedError(f"{before + additional} records in a query")
     name, at = read_name(data, HEADER.size)
     rrtype, class_ = QUESTION.unpack_from(data, at)
@@ -154,7 +154,7 @@ def _opt(query: Query, rcode: int = NOERROR) -> bytes:
     if not query.edns:
         return b""
     flags = rcode >> 4 << 24 | (_DNSSEC_OK if query.edns.dnssec_ok else 0)  # DO: RFC 3225
-    return b"\0" + RECORD.pack(OPT, LARGEST_UDP, flags, 0)
+    return b"\0" + RECORD.pack(OPT, MAX_UDP, flags, 0)
 
 
 def truncate(answer: bytes, data: bytes, query: Query) -> bytes:

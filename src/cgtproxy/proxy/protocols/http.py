@@ -8,7 +8,7 @@ from base64 import b64encode
 from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
 from cgtproxy.proxy.protocols.socks5 import HostPort
 
-LONGEST = 16384  # bytes of an answer's head
+MAX_HEAD = 16384  # bytes of an answer's head
 _STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
 _END = re.compile(rb"\r?\n\r?\n")
 _PROXY_AUTHENTICATION_REQUIRED = 407
@@ -37,7 +37,7 @@ class HttpConnect:
 
     def receive(self, data: bytes) -> bytes:
         self.rest += data
-        while not self.done and (end := _END.search(self.rest, 0, LONGEST)):
+        while not self.done and (end := _END.search(self.rest, 0, MAX_HEAD)):
             self._answer(self.rest[: end.end()])
             self.rest = self.rest[end.end() :]
         if not self.done:
@@ -63,5 +63,5 @@ class HttpConnect:
         """Who does not speak HTTP would else be waited for in vain."""
         if self.rest[:5] != b"HTTP/"[: len(self.rest)]:
             raise HandshakeError("this is no HTTP proxy")
-        if len(self.rest) >= LONGEST:
+        if len(self.rest) >= MAX_HEAD:
             raise HandshakeError("the proxy's answer does not end")

@@ -25,7 +25,7 @@ REPLIES = (
     "address type not supported",
 )
 COMMAND_NOT_SUPPORTED = 7
-MOST_UDP_HEADER = 3 + 1 + 1 + 255 + 2
+MAX_UDP_HEADER = 3 + 1 + 1 + 255 + 2
 
 
 class HostPort(NamedTuple):
