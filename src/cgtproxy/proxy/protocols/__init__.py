@@ -1,1 +1,4 @@
-"""Protocol machines: bytes in, bytes out; they know no socket."""
+"""SOCKS5, HTTP CONNECT and DNS as pure machines: bytes in, bytes out.
+
+All processes of the built-in server use them. They have no socket, clock, log or file.
+"""

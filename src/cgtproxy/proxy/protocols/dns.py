@@ -1,4 +1,8 @@
-"""DNS messages (RFC 1035): names, records, and a stub resolver's side."""
+"""DNS messages (RFC 1035): names, records, and the side of who asks.
+
+Sections without an RFC are of RFC 1035. Messages are bytes without the length that precedes them
+over TCP; names are text as read_name() gives it; an rrtype is a record type's number.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,10 @@ A, CNAME, PTR, AAAA, OPT, SVCB, HTTPS, ANY = 1, 5, 12, 28, 41, 64, 65, 255
 IN = 1
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 QR, OPCODE, TC, RD, RA, CD, RCODE = 0x8000, 0x7800, 0x0200, 0x0100, 0x0080, 0x0010, 0x000F
-MAX_UDP = 1232  # what no link fragments
+MAX_UDP = 1232  # bytes of a message, which no link fragments (IPv6's least MTU)
 
-HEADER = struct.Struct("!6H")  # id, flags, and how many records each section has
-QUESTION = struct.Struct("!HH")
+HEADER = struct.Struct("!6H")  # id, flags, the sections' numbers of records (section 4.1.1)
+QUESTION = struct.Struct("!HH")  # what follows its name: type, class
 RECORD = struct.Struct("!HHIH")  # what follows the name: type, class, TTL, length of the data
 _MAX_NAME = 255
 _MAX_POINTERS = 127  # as many as a name can have labels
@@ -30,11 +34,11 @@ _WITHOUT_QUESTION = (FORMERR, SERVFAIL, NOTIMP, REFUSED)
 
 
 class MalformedError(ValueError):
-    """This is no DNS message, or not the one that was waited for."""
+    """The bytes are no DNS message, or not the one that was waited for; says why."""
 
 
 class Addresses(NamedTuple):
-    """What a name resolved to: packed addresses, and the seconds that all of them hold."""
+    """What a name resolved to: packed addresses, and their least TTL in seconds."""
 
     rcode: int
     found: tuple[bytes, ...]
@@ -42,6 +46,8 @@ class Addresses(NamedTuple):
 
 
 class Record(NamedTuple):
+    """A resource record; its data is from `start` up to `end` of the message (section 4.1.3)."""
+
     name: str
     rrtype: int
     class_: int
@@ -51,10 +57,10 @@ class Record(NamedTuple):
 
 
 def read_name(data: bytes, at: int) -> tuple[str, int]:
-    """The name at `at`, in lower case and without the last dot, and where it ends.
+    """The name at offset `at`, in lower case and without the last dot, and where it ends.
 
     Bytes that no host's name has are escaped as \\DDD, so that names are equal if their texts are.
-    Raises MalformedError or IndexError.
+    Raises MalformedError, and IndexError where the message is cut short.
     """
     labels, size, end, pointers = [], 1, 0, 0
     limit = at
@@ -85,7 +91,7 @@ def _text(labels: list[bytes]) -> str:
 
 
 def write_name(name: str) -> bytes:
-    """Raises ValueError for what is no host's name."""
+    """The name in wire format, uncompressed (section 3.1). Raises ValueError for what is none."""
     labels = name.rstrip(".").encode("ascii").split(b".")
     if not all(0 < len(label) < 64 for label in labels):
         raise MalformedError(f"{name!r} is no name")
@@ -96,6 +102,10 @@ def write_name(name: str) -> bytes:
 
 
 def records(data: bytes, at: int, count: int) -> Iterator[Record]:
+    """The `count` records that begin at offset `at`.
+
+    Raises MalformedError, and IndexError or struct.error where the message is cut short.
+    """
     for _ in range(count):
         name, at = read_name(data, at)
         rrtype, class_, ttl, length = RECORD.unpack_from(data, at)
@@ -107,7 +117,7 @@ def records(data: bytes, at: int, count: int) -> Iterator[Record]:
 
 
 def build_query(id_: int, name: str, rrtype: int, *, edns: bool = True) -> bytes:
-    """Raises ValueError for what is no host's name."""
+    """A query of class IN, recursion desired. Raises ValueError for what is no host's name."""
     opt = b"\0" + RECORD.pack(OPT, MAX_UDP, 0, 0) if edns else b""
     header = HEADER.pack(id_, RD, 1, 0, 0, bool(edns))
     return header + write_name(name) + QUESTION.pack(rrtype, IN) + opt
@@ -141,10 +151,10 @@ def is_answer(query: bytes, message: bytes) -> bool:
 
 
 def parse_addresses(query: bytes, answer: bytes) -> Addresses:
-    """The addresses in the answer to a query of build_query() for A or AAAA.
+    """The addresses in the answer to a query for A or AAAA, at the end of its chain of aliases.
 
-    There are none where `rcode` is not 0. Raises MalformedError, also for an answer to something
-    else, and for one that is truncated before the first address.
+    There are none where `rcode` is not NOERROR. Raises MalformedError, also for a message that
+    is_answer() refuses, and for one that is truncated before the first address.
     """
     if not is_answer(query, answer):
         raise MalformedError("this answers something else")

@@ -1,4 +1,4 @@
-"""DNS messages, a server's side (RFC 1035; EDNS, RFC 6891): queries in, replies out."""
+"""DNS messages, the side of who answers (RFC 1035; EDNS, RFC 6891): queries in, replies out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from cgtproxy.proxy.protocols.dns import (
     records,
 )
 
-MIN_UDP = 512
+MIN_UDP = 512  # bytes that a client without EDNS takes (RFC 1035, section 2.3.4)
 MAX_QUERY = 4096  # bytes that are worth the time to read them
 MAX_RECORDS = 8  # likewise; who asks has an OPT, perhaps a TSIG
 _DNSSEC_OK = 0x8000
@@ -40,7 +40,7 @@ _POINTER6 = re.compile(r"(?:[0-9a-f]\.){32}ip6\.arpa")  # RFC 3596, section 2.5
 
 
 class Edns(NamedTuple):
-    """What a client says of itself: the size of its UDP buffer, EDNS's version, the DO bit."""
+    """A client's OPT record: the size of its UDP buffer in bytes, EDNS's version, the DO bit."""
 
     size: int
     version: int
@@ -48,7 +48,7 @@ class Edns(NamedTuple):
 
 
 class Query(NamedTuple):
-    """The question of a message, which ends at `end`. `name` is as `read_name` gives it."""
+    """The one question of a query, which ends at offset `end`, and its EDNS if it has one."""
 
     name: str
     rrtype: int
@@ -58,20 +58,23 @@ class Query(NamedTuple):
 
     @property
     def udp_size(self) -> int:
-        """The most bytes of a reply by UDP."""
+        """The most bytes that a reply over UDP may have."""
         return max(MIN_UDP, min(self.edns.size, MAX_UDP)) if self.edns else MIN_UDP
 
 
 def is_query(data: bytes) -> bool:
+    """Whether it can be answered at all: it has a header, and is no response (QR)."""
     return len(data) >= HEADER.size and data[2] < 0x80
 
 
 def opcode(data: bytes) -> int:
+    """The opcode of a message that has a header: 0 is QUERY."""
     return (data[2] << 8 & OPCODE) >> 11
 
 
 def parse_query(data: bytes) -> Query:
-    """A message of opcode QUERY. Raises MalformedError."""
+    """Parse a message of opcode QUERY. Raises MalformedError, also for more than MAX_QUERY bytes
+    or MAX_RECORDS records."""
     try:
         return _query(data)
     except (IndexError, struct.error):
@@ -114,7 +117,7 @@ def _edns(data: bytes, record: Record) -> Edns:
 
 
 def address_of_pointer(name: str) -> bytes | None:
-    """The packed address, if this is what a PTR query for one asks for."""
+    """The packed address that a name below in-addr.arpa or ip6.arpa stands for, if it does."""
     labels = name.split(".")[-3::-1]
     if _POINTER6.fullmatch(name):
         return bytes.fromhex("".join(labels))
@@ -125,23 +128,24 @@ def address_of_pointer(name: str) -> bytes | None:
 
 
 def record(rrtype: int, ttl: int, data: bytes) -> bytes:
-    """A record of the name that is asked for: the question is at the same place in each message."""
+    """A record of the name that is asked for, to which it points: all questions begin at 12."""
     return record_head(rrtype, ttl, len(data)) + data
 
 
 def record_head(rrtype: int, ttl: int, size: int) -> bytes:
-    """What precedes its data."""
+    """What precedes the `size` bytes of such a record's data."""
     return b"\xc0\x0c" + RECORD.pack(rrtype, IN, ttl, size)
 
 
 def reply(data: bytes, query: Query, rcode: int = NOERROR, *records: bytes) -> bytes:
+    """The reply to `data`, parsed as `query`, with `records` in its answer section."""
     flags = _reply_flags(data) | rcode & RCODE
     header = data[:2] + _AFTER_ID.pack(flags, 1, len(records), 0, bool(query.edns))
     return b"".join((header, data[HEADER.size : query.end], *records, _opt(query, rcode)))
 
 
 def failure(data: bytes, rcode: int) -> bytes:
-    """The reply to a message of which no more than the header is understood."""
+    """The reply to a message of which no more than the header is understood: no question."""
     return data[:2] + _AFTER_ID.pack(_reply_flags(data) | rcode, 0, 0, 0, 0)
 
 
@@ -158,7 +162,8 @@ def _opt(query: Query, rcode: int = NOERROR) -> bytes:
 
 
 def truncate(answer: bytes, data: bytes, query: Query) -> bytes:
-    """The `answer` of another server to the query `data`, without its records: ask by TCP."""
+    """The `answer` of another server to the query `data` without its records and with TC set, so
+    that the client asks over TCP."""
     flags = int.from_bytes(answer[2:4], "big") | TC
     header = data[:2] + _AFTER_ID.pack(flags, 1, 0, 0, bool(query.edns))
     return header + data[HEADER.size : query.end] + _opt(query)

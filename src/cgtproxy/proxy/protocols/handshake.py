@@ -1,4 +1,4 @@
-"""What all handshakes with an upstream have in common."""
+"""The interface of handshakes: how an upstream is told the destination of a connection."""
 
 from __future__ import annotations
 
@@ -6,40 +6,41 @@ from typing import Protocol
 
 
 class HandshakeError(Exception):
-    """The upstream is no proxy, or not for us: another one may do better."""
+    """The upstream is no such proxy, or not for us: another one may do better. Says why."""
 
 
 class RefusedError(Exception):
-    """The upstream works, but says no to this destination."""
+    """The upstream works, but cannot or will not reach this destination. Says why."""
 
 
 class Handshake(Protocol):
-    """`start` and `receive` answer with what is to be sent; then `done` may have become true.
+    """One handshake, whose methods return the bytes to send; after each it may be `done`.
 
-    `rest` is what came after the end: the first bytes of the destination. `asked`: the upstream was
-    told the destination, and has said nothing since.
+    `rest` is what came after the end: the first bytes of the destination.
     """
 
     rest: bytes
 
     @property
-    def done(self) -> bool: ...
+    def done(self) -> bool:
+        """Whether the connection now carries the destination's data."""
 
     @property
-    def asked(self) -> bool: ...
+    def asked(self) -> bool:
+        """Whether the upstream was told the destination, and has said nothing since."""
 
     def start(self) -> bytes:
-        """With each connection; what came by the one before is forgotten."""
+        """Begin, on a new connection; what came by one before is forgotten."""
 
     def resume(self) -> bytes:
-        """Instead of start(), with a connection that a check has found to work."""
+        """Begin on an idle connection that a handshake without a destination has prepared."""
 
     def receive(self, data: bytes) -> bytes:
-        """Raises HandshakeError or RefusedError."""
+        """Go on with what the upstream has sent. Raises HandshakeError or RefusedError."""
 
 
 class NoHandshake:
-    """An upstream that takes data at once."""
+    """The handshake of an upstream that takes data at once: it is done before it begins."""
 
     done = True
     asked = False
@@ -48,9 +49,11 @@ class NoHandshake:
         self.rest = b""
 
     def start(self) -> bytes:
+        """Nothing is sent."""
         return b""
 
     resume = start
 
     def receive(self, data: bytes) -> bytes:
+        """Is never called."""
         raise AssertionError(f"done before {len(data)} bytes came")

@@ -8,13 +8,15 @@ from base64 import b64encode
 from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
 from cgtproxy.proxy.protocols.socks5 import HostPort
 
-MAX_HEAD = 16384  # bytes of an answer's head
+MAX_HEAD = 16384  # bytes of a response's head
 _STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
 _END = re.compile(rb"\r?\n\r?\n")
 _PROXY_AUTHENTICATION_REQUIRED = 407
 
 
 class HttpConnect:
+    """The handshake by CONNECT, with Basic authentication if there is a `user` (RFC 7617)."""
+
     def __init__(self, endpoint: HostPort, user: str = "", password: str = "") -> None:
         host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
         self._target = f"{host}:{endpoint.port}".encode("ascii")
@@ -24,9 +26,11 @@ class HttpConnect:
 
     @property
     def asked(self) -> bool:
+        """See Handshake."""
         return self._started and not self.rest and not self.done
 
     def start(self) -> bytes:
+        """The request."""
         self._started, self.rest = True, b""
         lines = [b"CONNECT %b HTTP/1.1" % self._target, b"Host: %b" % self._target]
         if self._login:
@@ -36,6 +40,11 @@ class HttpConnect:
     resume = start
 
     def receive(self, data: bytes) -> bytes:
+        """Nothing is sent; done after a final response of 2xx.
+
+        Raises RefusedError for another status, but HandshakeError for 407 (authentication), for
+        what is no HTTP/1, and for a head of more than MAX_HEAD bytes.
+        """
         self.rest += data
         while not self.done and (end := _END.search(self.rest, 0, MAX_HEAD)):
             self._answer(self.rest[: end.end()])
@@ -60,7 +69,7 @@ class HttpConnect:
         raise RefusedError(shown)
 
     def _check_beginning(self) -> None:
-        """Who does not speak HTTP would else be waited for in vain."""
+        """Raise HandshakeError early: a server of another protocol may never end a line."""
         if self.rest[:5] != b"HTTP/"[: len(self.rest)]:
             raise HandshakeError("this is no HTTP proxy")
         if len(self.rest) >= MAX_HEAD:

@@ -1,4 +1,4 @@
-"""SOCKS5 (RFC 1928) with user and password (RFC 1929): the client's side, and UDP's header."""
+"""SOCKS5 (RFC 1928) with user and password (RFC 1929), the client's side; its header for UDP."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ REPLIES = (
     "address type not supported",
 )
 COMMAND_NOT_SUPPORTED = 7
-MAX_UDP_HEADER = 3 + 1 + 1 + 255 + 2
+MAX_UDP_HEADER = 3 + 1 + 1 + 255 + 2  # bytes; a name has at most 255
 
 
 class HostPort(NamedTuple):
-    """`host` is an address, or a name to be resolved at the far end."""
+    """A destination: `host` is an address as text, or a name that the upstream looks up."""
 
     host: str
     port: int
@@ -39,7 +39,7 @@ ANYWHERE = HostPort("0.0.0.0", 0)
 
 
 def encode(endpoint: HostPort) -> bytes:
-    """ATYP, address, port."""
+    """ATYP, address and port (section 5). Raises ValueError for what is no name in ASCII."""
     host = endpoint.host
     port = endpoint.port.to_bytes(2, "big")
     try:
@@ -52,9 +52,9 @@ def encode(endpoint: HostPort) -> bytes:
 
 
 def decode(data: bytes | memoryview, start: int = 0) -> tuple[HostPort, int] | None:
-    """The endpoint at `start` and where it ends; None if there is more to come.
+    """The address and port at offset `start`, and where they end; None if more is to come.
 
-    Raises HandshakeError where it is none.
+    Raises HandshakeError for an unknown address type.
     """
     if (end := end_of(data, start)) is None:
         return None
@@ -64,7 +64,7 @@ def decode(data: bytes | memoryview, start: int = 0) -> tuple[HostPort, int] | N
 
 
 def end_of(data: bytes | memoryview, start: int) -> int | None:
-    """As decode(), but only where the endpoint ends."""
+    """As decode(), but only where it ends."""
     if len(data) <= start:
         return None
     address_type, begin = data[start], start + 1
@@ -87,11 +87,12 @@ def _host(address_type: int, raw: bytes) -> str:
 
 
 def udp_header(endpoint: HostPort) -> bytes:
+    """What precedes the payload of a datagram for `endpoint` (section 7)."""
     return b"\0\0\0" + encode(endpoint)
 
 
 def parse_datagram(data: bytes | memoryview) -> tuple[HostPort, int] | None:
-    """Where a datagram is from and where its payload begins; None for what is to be ignored."""
+    """Where a relayed datagram is from and where its payload begins; None for what is malformed."""
     if len(data) < 4 or data[2]:  # a fragment, which nobody sends (RFC 1928, section 7)
         return None
     try:
@@ -107,9 +108,9 @@ class _State(Enum):
 
 
 class Socks5:
-    """CONNECT or ASSOCIATE. `bound` is the address in the reply.
+    """The handshake by CONNECT, or by ASSOCIATE (UDP) with that `command`.
 
-    Without an endpoint it ends when the user is accepted: the server works.
+    Without an endpoint it is done when the user is accepted, as a health check needs it.
     """
 
     def __init__(
@@ -125,23 +126,32 @@ class Socks5:
 
     @property
     def asked(self) -> bool:
+        """See Handshake."""
         return self._state is _State.REPLY and not self.rest and not self.done
 
     @property
     def bound(self) -> HostPort | None:
+        """BND.ADDR and BND.PORT of the reply (section 6): for ASSOCIATE where datagrams go."""
         decoded = decode(self._bound)
         return decoded and decoded[0]
 
     def start(self) -> bytes:
+        """The greeting: version and methods (section 3)."""
         self._state, self.rest = _State.METHOD, b""
         methods = bytes((NO_AUTH, USER_PASSWORD)) if self._user else bytes((NO_AUTH,))
         return bytes((VERSION, len(methods))) + methods
 
     def resume(self) -> bytes:
+        """The request, on a connection whose greeting and user were accepted."""
         self.rest = b""
         return self._request()
 
     def receive(self, data: bytes) -> bytes:
+        """What to send next, if anything.
+
+        Raises RefusedError for a reply other than succeeded, but HandshakeError where the command
+        is not supported, the user is refused, or the server does not speak SOCKS5.
+        """
         self.rest += data
         answer = b""
         # Each state takes its message off, or waits for the rest of it.
