@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import re2
 
@@ -13,7 +12,7 @@ from cgtproxy.config.model import Decision, Rule
 MAX_AUTOMATON_BYTES = 256 << 20
 
 
-def _options() -> Any:
+def _options() -> object:
     options = re2.Options()
     options.log_errors = False
     options.max_mem = MAX_AUTOMATON_BYTES
