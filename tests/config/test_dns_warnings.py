@@ -35,6 +35,20 @@ PAST = "sends queries over UDP past this TPROXY's DNS server"
                 f"it, directly; {ADD}"
             ],
         ),
+        (
+            "upstream: ['http://h', direct://]",
+            [
+                "6:36: tproxies.a.upstream[0]: http:// carries no UDP: queries for names go past "
+                f"it, directly; {ADD}"
+            ],
+        ),
+        (
+            "upstream: ['http://h', 'socks5://h'], udp: direct",
+            [
+                "6:48: tproxies.a.upstream[1]: names are looked up over UDP, which many SOCKS5 "
+                f"servers (ssh, Tor) do not carry; {ADD}"
+            ],
+        ),
         ("upstream: direct://", []),
         ("upstream: socks5://h, dns: {}", []),
         ("upstream: http://h, dns-hijack: {}", []),

@@ -65,7 +65,7 @@ def test_tcp_through(
             assert is_fake_ip(fake_ip)
             assert answer[0] == "origin"
             assert answer[1] in REAL.values()
-            assert f"{host} A" in names.lines
+            names.wait_line(f"^{host} A$")
 
 
 @pytest.mark.parametrize("name", ["dante", "sing-box-socks"])

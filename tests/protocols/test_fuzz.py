@@ -25,9 +25,9 @@ from cgtproxy.proxy.fakeip.pool import Pool
 from cgtproxy.proxy.fakeip.ranges import Ranges
 from cgtproxy.proxy.fakeip.slot_table import SlotTable
 from cgtproxy.proxy.protocols.dns import A, Addresses, MalformedError, build_query, parse_addresses
-from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
+from cgtproxy.proxy.protocols.handshake import HandshakeError, HostPort
 from cgtproxy.proxy.protocols.http import MAX_HEAD, HttpConnect
-from cgtproxy.proxy.protocols.socks5 import MAX_UDP_HEADER, HostPort, Socks5, parse_datagram
+from cgtproxy.proxy.protocols.socks5 import MAX_UDP_HEADER, Socks5, parse_datagram
 from protocols.mutation import mutated
 
 BYTES = 10_000_000
@@ -129,7 +129,7 @@ def fed(random: Random, machine: Socks5 | HttpConnect, data: bytes, most: int) -
             machine.receive(data[at : at + size])
             at += size
             assert machine.done or len(machine.rest) < most
-    except (HandshakeError, RefusedError) as error:
+    except HandshakeError as error:
         return type(error).__name__
     return "done" if machine.done else "waits"
 
@@ -142,6 +142,7 @@ SOCKS = [
         b"\5\0\0\3\x0awww.a.test\0\x50",
         b"\5\0\0\4" + bytes(18),
         b"\5\5\0\1" + bytes(6),
+        b"\5\7\0\1" + bytes(6),
     )
 ]
 HTTP = [
@@ -149,8 +150,9 @@ HTTP = [
     b"HTTP/1.0 100 Continue\r\n\r\nHTTP/1.1 204 x\r\n\r\n",
     b"HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic\r\n\r\n",
     b"HTTP/1.1 502 Bad Gateway\n\n",
+    b"HTTP/1.1 403 Forbidden\r\n\r\n",
 ]
-ENDS = {"done", "waits", "HandshakeError", "RefusedError"}
+ENDS = {"done", "waits", "UnusableError", "DeniedError", "RefusedError"}
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
+from cgtproxy.proxy.protocols.handshake import (
+    DeniedError,
+    HandshakeError,
+    HostPort,
+    RefusedError,
+    UnusableError,
+)
 from cgtproxy.proxy.protocols.http import MAX_HEAD, HttpConnect
-from cgtproxy.proxy.protocols.socks5 import HostPort
 
 CUTS = st.lists(st.integers(0, 1000), max_size=8)
 
@@ -46,10 +51,17 @@ def test_accepted(head: bytes, rest: bytes, cuts: list[int]) -> None:
     assert (machine.done, machine.rest) == (True, rest)
 
 
-@pytest.mark.parametrize("code", [300, 403, 404, 500, 502, 503])
-def test_refused(code: int) -> None:
-    with pytest.raises(RefusedError, match=str(code)):
-        feed(HttpConnect(HostPort("h", 1)), b"HTTP/1.1 %d No\r\n\r\n" % code, [])
+@pytest.mark.parametrize(
+    ("codes", "refusal"),
+    [
+        ([500, 502, 503, 504, 599], RefusedError),  # the destination does
+        ([300, 400, 403, 404, 405, 499, 501, 505], DeniedError),  # the proxy does
+    ],
+)
+def test_who_refuses(codes: list[int], refusal: type[Exception]) -> None:
+    for code in codes:
+        with pytest.raises(refusal, match=str(code)):
+            feed(HttpConnect(HostPort("h", 1)), b"HTTP/1.1 %d No\r\n\r\n" % code, [])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +77,7 @@ def test_refused(code: int) -> None:
 )
 @given(cuts=CUTS)
 def test_no_proxy_for_us(data: bytes, cuts: list[int]) -> None:
-    with pytest.raises(HandshakeError):
+    with pytest.raises(UnusableError):
         feed(HttpConnect(HostPort("h", 1)), data, cuts)
 
 
@@ -74,7 +86,7 @@ def test_any_bytes_are_an_answer_or_an_error(data: bytes, cuts: list[int]) -> No
     machine = HttpConnect(HostPort("h", 1))
     try:
         feed(machine, data, cuts)
-    except (HandshakeError, RefusedError):
+    except HandshakeError:
         return
     assert machine.done or len(machine.rest) < MAX_HEAD
 

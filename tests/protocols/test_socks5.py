@@ -10,10 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
+from cgtproxy.proxy.protocols.handshake import (
+    DeniedError,
+    HandshakeError,
+    HostPort,
+    RefusedError,
+    UnusableError,
+)
 from cgtproxy.proxy.protocols.socks5 import (
     ASSOCIATE,
-    HostPort,
     Socks5,
     decode,
     encode,
@@ -87,22 +92,35 @@ def test_it_goes_on_where_a_check_has_ended() -> None:
 
 @pytest.mark.parametrize(
     "answers",
-    [b"HTTP", b"\x04\x00", b"\x05\xff", b"\x05\x02", b"\x05\x00\x04\x00", b"\x05\x00\x05\x07"],
+    [b"HTTP", b"\x04\x00", b"\x05\xff", b"\x05\x02", b"\x05\x00\x04\x00"],
 )
 def test_no_server_for_us(answers: bytes) -> None:
-    with pytest.raises(HandshakeError):
+    with pytest.raises(UnusableError):
         converse(Socks5(HostPort("h", 1)), answers, [])
 
 
 def test_a_wrong_password() -> None:
-    with pytest.raises(HandshakeError, match="password"):
+    with pytest.raises(UnusableError, match="password"):
         converse(Socks5(HostPort("h", 1), "u", "p"), b"\x05\x02\x01\x01", [])
 
 
-@pytest.mark.parametrize("reply", [1, 2, 3, 4, 5, 6, 8, 9, 255])
-def test_refused(reply: int) -> None:
-    with pytest.raises(RefusedError):
-        converse(Socks5(HostPort("h", 1)), bytes((5, 0, 5, reply)), [])
+@pytest.mark.parametrize(
+    ("replies", "refusal"),
+    [
+        ([1, 3, 4, 5, 6, 9, 255], RefusedError),  # the destination does, as far as that is known
+        ([2, 7, 8], DeniedError),  # the server does
+    ],
+)
+def test_who_refuses(replies: list[int], refusal: type[Exception]) -> None:
+    for reply in replies:
+        with pytest.raises(refusal):
+            converse(Socks5(HostPort("h", 1)), bytes((5, 0, 5, reply)), [])
+
+
+@given(st.integers(1, 255))
+def test_an_association_is_refused_by_the_server_alone(reply: int) -> None:
+    with pytest.raises(DeniedError):
+        converse(Socks5(HostPort("0.0.0.0", 0), command=ASSOCIATE), bytes((5, 0, 5, reply)), [])
 
 
 @given(st.binary(max_size=600), CUTS, st.booleans())
@@ -110,7 +128,7 @@ def test_any_bytes_are_an_answer_or_an_error(data: bytes, cuts: list[int], user:
     machine = Socks5(HostPort("h", 1), "u" if user else "", "p")
     try:
         converse(machine, data, cuts)
-    except (HandshakeError, RefusedError):
+    except HandshakeError:
         return
     assert machine.done or len(machine.rest) < 3 + 1 + 1 + 255 + 2
 

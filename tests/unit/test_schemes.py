@@ -9,7 +9,7 @@ import pytest
 
 from cgtproxy.config.model import Upstream
 from cgtproxy.config.schemes import SCHEMES, Scheme, UdpSupport
-from cgtproxy.proxy.protocols.socks5 import HostPort
+from cgtproxy.proxy.protocols.handshake import HostPort
 from cgtproxy.proxy.upstreams.schemes import HANDSHAKES, connect_handshake
 
 REMOTE = [scheme for scheme in SCHEMES.values() if scheme.remote]

@@ -121,7 +121,7 @@ class Dns(NamedTuple):
 class Server(NamedTuple):
     """How the built-in server serves one TPROXY. Times are in seconds.
 
-    `udp` is what becomes of UDP where an upstream (HTTP) cannot carry it.
+    `udp` is what becomes of UDP where no upstream carries any (HTTP).
     """
 
     upstreams: tuple[Upstream, ...]

@@ -57,11 +57,13 @@ def warn_of_lost_queries(file: FileKeys, report: Report) -> None:
         if tproxy.dns or tproxy.dns_hijack or data(tproxy.no_udp):
             continue
         schemes = {value.data.scheme: value.position for value in items(tproxy.upstreams)}
+        taken = next((scheme for scheme in schemes if scheme.carries_udp), None)
+        dropped = taken is None and data(tproxy.udp) == "drop"
+        lost = "are dropped" if dropped else "go past it, directly"
         for scheme, position in schemes.items():
-            if scheme.remote and not scheme.carries_udp:
-                lost = "are dropped" if data(tproxy.udp) == "drop" else "go past it, directly"
+            if scheme.remote and not scheme.carries_udp and (taken is None or not taken.remote):
                 report.add(position, f"{scheme}:// carries no UDP: queries for names {lost}", hint)
-            elif scheme.udp is UdpSupport.ASSOCIATE:
+            elif scheme is taken and scheme.udp is UdpSupport.ASSOCIATE:
                 servers = "many SOCKS5 servers (ssh, Tor)"
                 problem = f"names are looked up over UDP, which {servers} do not carry"
                 report.add(position, problem, hint)

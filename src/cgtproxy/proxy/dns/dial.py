@@ -10,12 +10,21 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from cgtproxy.config.model import Upstream
-from cgtproxy.config.schemes import DIRECT, DROP
 from cgtproxy.proxy.io.addresses import SocketAddress, numeric
 from cgtproxy.proxy.io.sockets import Socket, outgoing
 from cgtproxy.proxy.io.throttle import Throttle
-from cgtproxy.proxy.protocols.handshake import Handshake, HandshakeError, RefusedError
-from cgtproxy.proxy.protocols.socks5 import HostPort
+from cgtproxy.proxy.protocols.handshake import Handshake, HandshakeError, HostPort, UnusableError
+from cgtproxy.proxy.upstreams.failover import (
+    OUTCOMES,
+    Command,
+    Connect,
+    Failed,
+    Failover,
+    GoDirect,
+    MarkDown,
+    Outcome,
+    Refuse,
+)
 from cgtproxy.proxy.upstreams.schemes import connect_handshake
 from cgtproxy.proxy.upstreams.selection import UpstreamSelector
 from cgtproxy.proxy.upstreams.tls import client_context
@@ -47,15 +56,20 @@ class DirectRoute:
         failure = f"the name {host} is not found"
         for address in await self._resolve(host):
             try:
+                target = numeric(address, port)
+                sock = for_asyncio(outgoing(target.family, self._mark))
                 async with asyncio.timeout(TIMEOUT):
-                    return await _connect(numeric(address, port), self._mark)
+                    return await _connect(sock, target)
             except OSError as error:  # TimeoutError is one
                 failure = reason(error)
         raise DialError(failure)
 
 
 class ProxyRoute:
-    """`targets` are the addresses of the upstreams that `choice` may tell."""
+    """Through the upstreams that `selector` tells, whose addresses are in `targets`.
+
+    What fail-over sends directly takes the route `direct`.
+    """
 
     def __init__(
         self,
@@ -73,40 +87,49 @@ class ProxyRoute:
         self._contexts = {u: client_context(u.ca_file) for u in targets if u.scheme.tls}
 
     async def open(self, host: str, port: int) -> Stream:
-        failure = "no upstream takes it"
-        for upstream in self._selector.candidates():
-            if upstream.scheme is DIRECT:
-                return await self._direct.open(host, port)
-            if upstream.scheme is DROP:
-                break
-            try:
-                return await self._open_by(upstream, HostPort(host.partition("%")[0], port))
-            except RefusedError as error:
-                raise DialError(f"{upstream}: {error}") from error
-            except (OSError, EOFError, HandshakeError) as error:
-                failure = f"{upstream}: {reason(error)}"
-                self._selector.failed(upstream)
-                self._throttle.warning(f"{upstream} failed", reason(error))
-        raise DialError(failure)
+        failover = Failover(self._selector.server, self._selector.candidates())
+        commands: list[Command] = [*failover.start()]
+        while True:
+            match commands.pop(0):
+                case Connect(upstream):
+                    end = await self._connect(upstream, HostPort(host.partition("%")[0], port))
+                    if not isinstance(end, Failed):
+                        return end
+                    if end.outcome is not Outcome.REFUSED_BY_DESTINATION:
+                        self._throttle.warning(f"{upstream} failed", end.reason)
+                    commands += failover.failed(end)
+                case MarkDown(upstream):
+                    self._selector.failed(upstream)
+                case GoDirect():
+                    return await self._direct.open(host, port)
+                case Refuse(reason):
+                    raise DialError(reason)
 
-    async def _open_by(self, upstream: Upstream, endpoint: HostPort) -> Stream:
+    async def _connect(self, upstream: Upstream, server: HostPort) -> Stream | Failed:
         """By the first of its addresses that can be connected to; the last failure counts."""
-        failure: Exception = HandshakeError(f"the name {upstream.host} is not found")
+        end = Failed(Outcome.UNREACHABLE, f"the name {upstream.host} is not found")
         for target in self._targets[upstream]:
-            handshake = connect_handshake(upstream, endpoint)
+            try:
+                sock = for_asyncio(outgoing(target.family, self._mark))
+            except OSError as error:
+                return Failed(Outcome.OUT_OF_DESCRIPTORS, reason(error))
+            handshake = connect_handshake(upstream, server)
             try:
                 async with asyncio.timeout(TIMEOUT):
-                    return await self._hand_over(upstream, handshake, target)
-            except (OSError, EOFError, HandshakeError) as error:
-                if handshake.asked:  # which may be the DNS server's fault
-                    raise RefusedError(reason(error)) from error
-                failure = error
-        raise failure
+                    return await self._hand_over(upstream, handshake, sock, target)
+            except HandshakeError as error:
+                end = Failed(OUTCOMES[type(error)], str(error))
+            except (OSError, EOFError) as error:
+                silent = handshake.asked
+                end = Failed(Outcome.SILENT if silent else Outcome.UNREACHABLE, reason(error))
+            if end.outcome is not Outcome.UNREACHABLE:
+                break
+        return end
 
     async def _hand_over(
-        self, upstream: Upstream, handshake: Handshake, target: SocketAddress
+        self, upstream: Upstream, handshake: Handshake, sock: socket.socket, target: SocketAddress
     ) -> Stream:
-        reader, writer = await _connect(target, self._mark)
+        reader, writer = await _connect(sock, target)
         try:
             if context := self._contexts.get(upstream):
                 await writer.start_tls(context, server_hostname=upstream.host)
@@ -122,8 +145,7 @@ def for_asyncio(sock: Socket) -> socket.socket:
     return socket.socket(sock.family, sock.type, sock.proto, sock.detach())
 
 
-async def _connect(target: SocketAddress, mark: int) -> Stream:
-    sock = for_asyncio(outgoing(target.family, mark))
+async def _connect(sock: socket.socket, target: SocketAddress) -> Stream:
     try:
         await asyncio.get_running_loop().sock_connect(sock, target.address)
         return await asyncio.open_connection(sock=sock)
@@ -145,7 +167,7 @@ async def _shake_hands(
             raise EOFError("it closed the connection")
         answer = handshake.receive(data)
     if handshake.rest:  # with TLS as with DNS, the client speaks first
-        raise HandshakeError("it sent something before it was asked")
+        raise UnusableError("it sent something before it was asked")
 
 
 def reason(error: Exception) -> str:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+
+class HostPort(NamedTuple):
+    """A destination: `host` is an address as text, or a name that the upstream looks up."""
+
+    host: str
+    port: int
 
 
 class HandshakeError(Exception):
-    """The upstream is no such proxy, or not for us: another one may do better. Says why."""
+    """There is no connection through the upstream. It is one of the following, and says why."""
 
 
-class RefusedError(Exception):
-    """The upstream works, but cannot or will not reach this destination. Says why."""
+class UnusableError(HandshakeError):
+    """The upstream is no such proxy, or does not let us in."""
+
+
+class DeniedError(HandshakeError):
+    """The upstream works, but refuses this request, by its rules or for what it cannot do."""
+
+
+class RefusedError(HandshakeError):
+    """The upstream works, but the destination refuses, or cannot be reached from there."""
 
 
 class Handshake(Protocol):
@@ -29,6 +44,10 @@ class Handshake(Protocol):
     def asked(self) -> bool:
         """Whether the upstream was told the destination, and has said nothing since."""
 
+    @property
+    def bound(self) -> HostPort | None:
+        """Where the upstream takes datagrams, if it was asked for that."""
+
     def start(self) -> bytes:
         """Begin, on a new connection; what came by one before is forgotten."""
 
@@ -36,7 +55,7 @@ class Handshake(Protocol):
         """Begin on an idle connection that a handshake without a destination has prepared."""
 
     def receive(self, data: bytes) -> bytes:
-        """Go on with what the upstream has sent. Raises HandshakeError or RefusedError."""
+        """Go on with what the upstream has sent. Raises a HandshakeError."""
 
 
 class NoHandshake:
@@ -44,6 +63,7 @@ class NoHandshake:
 
     done = True
     asked = False
+    bound = None
 
     def __init__(self) -> None:
         self.rest = b""

@@ -5,17 +5,26 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 
-from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
-from cgtproxy.proxy.protocols.socks5 import HostPort
+from cgtproxy.proxy.protocols.handshake import (
+    DeniedError,
+    HostPort,
+    RefusedError,
+    UnusableError,
+)
 
 MAX_HEAD = 16384  # bytes of a response's head
 _STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
 _END = re.compile(rb"\r?\n\r?\n")
 _PROXY_AUTHENTICATION_REQUIRED = 407
+# 5xx that are about the proxy itself: not implemented, HTTP version not supported. With the others
+# (500, 502, 503, 504) proxies tell that the destination cannot be reached.
+_DENIED = (501, 505)
 
 
 class HttpConnect:
     """The handshake by CONNECT, with Basic authentication if there is a `user` (RFC 7617)."""
+
+    bound = None
 
     def __init__(self, endpoint: HostPort, user: str = "", password: str = "") -> None:
         host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
@@ -56,7 +65,7 @@ class HttpConnect:
     def _answer(self, head: bytes) -> None:
         status = _STATUS.match(head)
         if not status:
-            raise HandshakeError("this is no HTTP proxy")
+            raise UnusableError("this is no HTTP proxy")
         code = int(status[1])
         if code < 200:  # an interim answer (RFC 9110, section 15.2)
             return
@@ -65,12 +74,14 @@ class HttpConnect:
             return
         shown = f"{code} {(status[2] or b'').decode('ascii', 'backslashreplace')[:80]}".strip()
         if code == _PROXY_AUTHENTICATION_REQUIRED:
-            raise HandshakeError(shown)
+            raise UnusableError(shown)
+        if code < 500 or code in _DENIED:  # 4xx: the request is not what the proxy does (403, 405)
+            raise DeniedError(shown)
         raise RefusedError(shown)
 
     def _check_beginning(self) -> None:
-        """Raise HandshakeError early: a server of another protocol may never end a line."""
+        """Raise UnusableError early: a server of another protocol may never end a line."""
         if self.rest[:5] != b"HTTP/"[: len(self.rest)]:
-            raise HandshakeError("this is no HTTP proxy")
+            raise UnusableError("this is no HTTP proxy")
         if len(self.rest) >= MAX_HEAD:
-            raise HandshakeError("the proxy's answer does not end")
+            raise UnusableError("the proxy's answer does not end")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from enum import Enum, auto
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
-from typing import NamedTuple
 
-from cgtproxy.proxy.protocols.handshake import HandshakeError, RefusedError
+from cgtproxy.proxy.protocols.handshake import DeniedError, HostPort, RefusedError, UnusableError
 
 VERSION, AUTH_VERSION = 5, 1
 NO_AUTH, USER_PASSWORD = 0, 2
@@ -24,15 +23,10 @@ REPLIES = (
     "command not supported",
     "address type not supported",
 )
-COMMAND_NOT_SUPPORTED = 7
+# Replies about the server itself. "General failure" may be anything: most servers mean that the
+# destination cannot be reached.
+_DENIED = (2, 7, 8)
 MAX_UDP_HEADER = 3 + 1 + 1 + 255 + 2  # bytes; a name has at most 255
-
-
-class HostPort(NamedTuple):
-    """A destination: `host` is an address as text, or a name that the upstream looks up."""
-
-    host: str
-    port: int
 
 
 ANYWHERE = HostPort("0.0.0.0", 0)
@@ -54,7 +48,7 @@ def encode(endpoint: HostPort) -> bytes:
 def decode(data: bytes | memoryview, start: int = 0) -> tuple[HostPort, int] | None:
     """The address and port at offset `start`, and where they end; None if more is to come.
 
-    Raises HandshakeError for an unknown address type.
+    Raises UnusableError for an unknown address type.
     """
     if (end := end_of(data, start)) is None:
         return None
@@ -75,7 +69,7 @@ def end_of(data: bytes | memoryview, start: int) -> int | None:
     elif address_type in LENGTHS:
         length = LENGTHS[address_type]
     else:
-        raise HandshakeError(f"address type {address_type} is none")
+        raise UnusableError(f"address type {address_type} is none")
     end = begin + length + 2
     return end if len(data) >= end else None
 
@@ -97,7 +91,7 @@ def parse_datagram(data: bytes | memoryview) -> tuple[HostPort, int] | None:
         return None
     try:
         return decode(data, 3)
-    except HandshakeError:
+    except UnusableError:
         return None
 
 
@@ -137,7 +131,7 @@ class Socks5:
 
     def start(self) -> bytes:
         """The greeting: version and methods (section 3)."""
-        self._state, self.rest = _State.METHOD, b""
+        self._state, self.rest, self.done = _State.METHOD, b"", False
         methods = bytes((NO_AUTH, USER_PASSWORD)) if self._user else bytes((NO_AUTH,))
         return bytes((VERSION, len(methods))) + methods
 
@@ -149,7 +143,7 @@ class Socks5:
     def receive(self, data: bytes) -> bytes:
         """What to send next, if anything.
 
-        Raises RefusedError for a reply other than succeeded, but HandshakeError where the command
+        Raises RefusedError for a reply other than succeeded, but UnusableError where the command
         is not supported, the user is refused, or the server does not speak SOCKS5.
         """
         self.rest += data
@@ -169,12 +163,12 @@ class Socks5:
 
     def _method(self, version: int, method: int) -> bytes:
         if version != VERSION:
-            raise HandshakeError("this is no SOCKS5 server")
+            raise UnusableError("this is no SOCKS5 server")
         if method == NO_AUTH:
             return self._request()
         if method != USER_PASSWORD or not self._user:
             needs = "no user and password" if self._user else "a user and a password"
-            raise HandshakeError(f"the server wants {needs}, or something else")
+            raise UnusableError(f"the server wants {needs}, or something else")
         self._state = _State.AUTH
         lengths = bytes((len(self._user),)), bytes((len(self._password),))
         return bytes((AUTH_VERSION,)) + lengths[0] + self._user + lengths[1] + self._password
@@ -182,7 +176,7 @@ class Socks5:
     def _auth(self, status: int) -> bytes:
         # The version is not looked at: some servers answer 5 instead of 1.
         if status:
-            raise HandshakeError("the server refuses the user or the password")
+            raise UnusableError("the server refuses the user or the password")
         return self._request()
 
     def _request(self) -> bytes:
@@ -197,11 +191,11 @@ class Socks5:
             return None
         version, reply = self.rest[:2]
         if version != VERSION:
-            raise HandshakeError("this is no SOCKS5 server")
+            raise UnusableError("this is no SOCKS5 server")
         if reply:
             what = REPLIES[reply] if reply < len(REPLIES) else f"failure {reply}"
-            if reply == COMMAND_NOT_SUPPORTED:
-                raise HandshakeError(what)
+            if reply in _DENIED or self._command == ASSOCIATE:  # which is about no destination
+                raise DeniedError(what)
             raise RefusedError(what)
         if (end := end_of(self.rest, 3)) is None:
             return None

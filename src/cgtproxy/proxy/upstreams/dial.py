@@ -1,219 +1,252 @@
-"""Connecting to an upstream, up to the end of its handshake."""
+"""Connecting to a server, up to the end of its handshake.
+
+A dial is in one of these states:
+
+    CONNECTING → SECURING (with TLS) → GREETING → ESTABLISHED
+    RESUMING → ESTABLISHED
+    any → CONNECTING, with the next of several addresses; or FAILED
+
+RESUMING is GREETING by a connection that was kept ready, from where its check had ended. Should it
+have been closed meanwhile, the dial begins anew, as if it had not been there.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.io.addresses import SocketAddress, is_loopback
 from cgtproxy.proxy.io.reactor import FAILED, HUNG_UP, READABLE, WRITABLE
 from cgtproxy.proxy.io.sockets import Socket, connect, leave_unpaced, outgoing
-from cgtproxy.proxy.protocols.handshake import Handshake, HandshakeError, RefusedError
+from cgtproxy.proxy.protocols.handshake import Handshake, HandshakeError
+from cgtproxy.proxy.upstreams.connection import Connected, Destination, Done, Environment
+from cgtproxy.proxy.upstreams.failover import OUTCOMES, Failed, Outcome
 
 if TYPE_CHECKING:
-    from cgtproxy.proxy.upstreams.dialer import Dialer
     from cgtproxy.proxy.upstreams.tls import Tunnel
 
 _READ = 4096
 _TIMEOUT = 2.0  # seconds for an address to take the connection, while there are others
+_ABOUT_AN_ADDRESS = (Outcome.UNREACHABLE, Outcome.SILENT)  # another one may do better
 
-Done = Callable[["Dial"], None]
+
+class _State(Enum):
+    CONNECTING = auto()  # or about to, if there is no socket
+    SECURING = auto()
+    GREETING = auto()
+    RESUMING = auto()
+    ESTABLISHED = auto()
+    FAILED = auto()
 
 
 class Dial:
-    """`sock` is the connection in the end; where it is None, `failure` says why.
-
-    `refused`: the upstream works, but does not get through to the destination.
-    `unanswered`: it was asked to, and said nothing; whose fault that is nobody can tell.
-    `exhausted`: why there was no socket for it, which says nothing of the upstream.
-    `hung_up`: the other side has sent its FIN already.
-    """
+    """One attempt to connect. It is begun by start() or resume(), once."""
 
     def __init__(
-        self,
-        dialer: Dialer,
-        upstream: Upstream,
-        handshake: Handshake,
-        on_end: Done,
-        targets: Sequence[SocketAddress],
+        self, environment: Environment, destination: Destination, handshake: Handshake, on_end: Done
     ) -> None:
-        self.upstream = upstream
-        self.handshake = handshake
-        self.failure = ""
-        self.refused = self.unanswered = self.hung_up = False
-        self.exhausted: OSError | None = None
-        self.sock: Socket | None = None
-        self._dialer = dialer
+        self._environment = environment
+        self._destination = destination
+        self._handshake = handshake
         self._on_end = on_end
-        self._connected = self._over = self._resumed = False
-        self.wire: Socket | None = None  # is `sock`, but where there is a tunnel
-        self.tunnel: Tunnel | None = None
-        self._targets = list(targets)
-        if not self._targets:
-            self.failure = f"the name {upstream.host} is not found"
+        self._state = _State.CONNECTING
+        self._left: list[SocketAddress] = []
+        self._sock: Socket | None = None
+        self._tunnel: Tunnel | None = None
+        self._hung_up = False
+        self._silent = False  # at one address at least
 
-    def connect(self) -> None:
-        """To the next of the addresses; the last failure counts."""
-        if not self._targets:
-            self._dialer.reactor.soon(self._end)
+    def start(self) -> None:
+        """Begin. As this makes a socket, it must not be called from a handler."""
+        self._left = list(self._destination.addresses)
+        self._environment.deadlines.add(self)
+        self._connect()
+
+    def resume(self, kept: Connected) -> None:
+        """Begin with a connection that was kept ready. A handshake that is done needs no more."""
+        environment = self._environment
+        self._state = _State.RESUMING
+        self._sock, self._tunnel, self._hung_up = kept.sock, kept.tunnel, kept.hung_up
+        environment.deadlines.add(self)
+        environment.reactor.replace_handler(kept.sock.fileno(), self._on_event)
+        if self._handshake.done:
+            environment.reactor.soon(self._resumed)
+        else:
+            self._limit_retransmissions(_TIMEOUT)
+            self._send(self._handshake.resume())
+
+    def _resumed(self) -> None:
+        if self._state is _State.RESUMING:
+            self._establish()
+
+    def expire(self) -> None:
+        """Give up, all of it: there is no more time."""
+        if self._state is not _State.FAILED:
+            self._left.clear()
+            self._give_up(self._how_lost(), "no answer in time")
+
+    def _connect(self) -> None:
+        if self._state is not _State.CONNECTING:  # its time was up before its turn came
             return
-        target = self._targets.pop(0)
+        reactor = self._environment.reactor
+        address = self._left.pop(0)
         try:
-            self.sock = self.wire = sock = outgoing(target.family, self._dialer.mark)
+            self._sock = sock = outgoing(address.family, self._environment.mark)
         except OSError as error:
-            self._exhaust(error)
+            self._give_up(Outcome.OUT_OF_DESCRIPTORS, error.strerror or "no socket")
             return
-        if is_loopback(target.address[0]):
+        if is_loopback(address.address[0]):
             leave_unpaced(sock)
-        if failure := connect(sock, target.address):
-            self._give_up(failure)
+        if failure := connect(sock, address.address):
+            self._lose(failure)
             return
-        self._dialer.reactor.register(sock.fileno(), self._on_event)
-        if self._targets:
-            self._dialer.reactor.after(_TIMEOUT, partial(self._hurry, sock))
-        if self.upstream.scheme.greets_at_once and not self.handshake.done:
-            self._greet()
+        reactor.register(sock.fileno(), self._on_event)
+        if self._left:
+            reactor.after(_TIMEOUT, partial(self._hurry, sock))
+        if self._destination.greets_at_once and not self._handshake.done:
+            self._greet_at_once(sock)
 
-    def resume(self, handshake: Handshake, on_end: Done) -> None:
-        """Go on where a check has ended. Should the other side be gone unnoticed, begin anew."""
-        assert self.sock and self.wire
-        self.handshake, self._on_end = handshake, on_end
-        self._over, self._resumed = False, True
-        self._dialer.deadlines.add(self)
-        self._dialer.reactor.replace_handler(self.sock.fileno(), self._on_event)
-        self.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_TIMEOUT * 1000))
-        self._send(self.handshake.resume())
-
-    def _greet(self) -> None:
+    def _greet_at_once(self, sock: Socket) -> None:
         """A server on this host has accepted by now; where it has not, an event will tell."""
-        assert self.sock
         try:
-            self.sock.send(self.handshake.start(), socket.MSG_DONTWAIT)
+            sock.send(self._handshake.start(), socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         except OSError as error:
-            self._give_up(error.strerror or "no connection")
+            self._lose(error.strerror or "no connection")
         else:
-            self._connected = True
+            self._state = _State.GREETING
 
     def _hurry(self, sock: Socket) -> None:
-        if sock is self.sock and not self._connected:
-            self._give_up("no answer in time")
-
-    def expire(self) -> None:
-        self._targets.clear()
-        self._resumed = False
-        self._give_up("no answer in time")
+        if sock is self._sock and self._state is _State.CONNECTING:
+            self._lose("no answer in time")
 
     def _on_event(self, mask: int) -> None:
-        assert self.sock
+        assert self._sock
         if mask & HUNG_UP:
-            self.hung_up = True
+            self._hung_up = True
         if mask & FAILED:
-            self._give_up(os.strerror(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
-        elif mask & WRITABLE and not self._connected:
-            self._connected = True
-            if self.upstream.scheme.tls:
-                self._dialer.reactor.soon(self._begin_tls)
+            self._lose(os.strerror(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
+        elif mask & WRITABLE and self._state is _State.CONNECTING:
+            if self._destination.tls:
+                self._state = _State.SECURING
+                self._environment.reactor.soon(self._secure)
             else:
-                self._send(self.handshake.start())
+                self._greet()
         elif mask & READABLE:
             self._read()
 
-    def _begin_tls(self) -> None:
+    def _secure(self) -> None:
         """From here on the handshake, and later the relay, talk to the tunnel's other end."""
-        if self.sock is None:
+        if self._state is not _State.SECURING:
             return
-        self._dialer.reactor.forget(self.sock.fileno())
-        context = self._dialer.contexts[self.upstream]
+        reactor, tls = self._environment.reactor, self._destination.tls
+        assert self._sock and tls
         try:
             inside, outside = socket.socketpair()
         except OSError as error:
-            self._exhaust(error)
+            self._give_up(Outcome.OUT_OF_DESCRIPTORS, error.strerror or "no socket")
             return
         inside.setblocking(False)
         from cgtproxy.proxy.upstreams.tls import Tunnel
 
-        self.tunnel = Tunnel(self._dialer.reactor, self.sock, outside, context, self.upstream.host)
-        self.sock = inside
-        self._dialer.reactor.register(inside.fileno(), self._on_event)
-        self.tunnel.start(self._begin_inside)
+        self._tunnel = Tunnel(reactor, self._sock, outside, tls)
+        self._sock = inside
+        reactor.register(inside.fileno(), self._on_event)
+        self._tunnel.start(self._greet)
 
-    def _begin_inside(self) -> None:
-        if self.sock:
-            self._send(self.handshake.start())
+    def _greet(self) -> None:
+        if self._state in (_State.CONNECTING, _State.SECURING):
+            self._state = _State.GREETING
+            self._send(self._handshake.start())
 
     def _read(self) -> None:
-        while self.sock:
+        while self._sock:
             try:
-                data = self.sock.recv(_READ, socket.MSG_DONTWAIT)
+                data = self._sock.recv(_READ, socket.MSG_DONTWAIT)
                 if not data:
-                    failure = self.tunnel.failure if self.tunnel else ""
-                    self._give_up(failure or "it closed the connection")
+                    failure = self._tunnel.failure if self._tunnel else ""
+                    self._lose(failure or "it closed the connection")
                     return
-                answer = self.handshake.receive(data)
+                answer = self._handshake.receive(data)
             except BlockingIOError:
                 return
-            except RefusedError as error:
-                self.refused = True
-                self._targets.clear()
-                self._give_up(str(error))
+            except HandshakeError as error:
+                self._give_up(OUTCOMES[type(error)], str(error))
                 return
-            except (OSError, HandshakeError) as error:
-                self._give_up(str(error))
+            except OSError as error:
+                self._lose(error.strerror or "the connection failed")
                 return
             self._send(answer)
-            if self.handshake.done:
+            if self._handshake.done:
                 return
 
     def _send(self, data: bytes) -> None:
         """Handshakes are far smaller than a socket's buffer."""
-        assert self.sock
+        assert self._sock
         try:
-            if data and self.sock.send(data) < len(data):
-                self._give_up("it reads nothing")
+            if data and self._sock.send(data) < len(data):
+                self._lose("it reads nothing")
                 return
         except OSError as error:
-            self._give_up(error.strerror or "it reads nothing")
+            self._lose(error.strerror or "it reads nothing")
             return
-        if self.handshake.done:
-            self._end()
+        if self._handshake.done:
+            self._establish()
 
-    def _exhaust(self, error: OSError) -> None:
-        self.exhausted = error
-        self._targets.clear()
-        self._give_up(error.strerror or "no socket")
+    def _how_lost(self) -> Outcome:
+        """What it means that there is no connection, or none any more."""
+        spoken_to = self._state in (_State.GREETING, _State.RESUMING)
+        return Outcome.SILENT if spoken_to and self._handshake.asked else Outcome.UNREACHABLE
 
-    def _give_up(self, why: str) -> None:
+    def _lose(self, reason: str) -> None:
+        handshake = self._handshake
+        outcome = self._how_lost()
+        if self._state is _State.RESUMING and (handshake.asked or handshake.done):
+            self._left = list(self._destination.addresses)
+            outcome = Outcome.UNREACHABLE  # it may have been so before it was asked
+        self._give_up(outcome, reason)
+
+    def _give_up(self, outcome: Outcome, reason: str) -> None:
         """This address; perhaps there are others."""
-        self.failure = why
-        if self._resumed:
-            asked = self.handshake.asked
-            self._targets = list(self._dialer.targets[self.upstream]) if asked else []
-            self._resumed = False
-        else:
-            self.unanswered |= self._connected and self.handshake.asked
-        if self.sock:
-            self._dialer.reactor.drop(self.sock.fileno())
-            self.sock.close()
-            self.sock = None
-        self._connected = self.hung_up = False
-        if self._targets:
-            self._dialer.reactor.soon(self.connect)
-        else:
-            self._dialer.reactor.soon(self._end)
-
-    def _end(self) -> None:
-        if self._over:  # its time was up while it was giving up
+        reactor = self._environment.reactor
+        if self._sock:
+            reactor.drop(self._sock.fileno())
+            self._sock.close()
+        self._sock = self._tunnel = None
+        self._hung_up = False
+        self._silent |= outcome is Outcome.SILENT
+        if self._left and outcome in _ABOUT_AN_ADDRESS:
+            self._state = _State.CONNECTING
+            reactor.soon(self._connect)
             return
-        self._over = True
-        self._dialer.deadlines.remove(self)
-        if self.sock:
-            self._dialer.reactor.forget(self.sock.fileno())
-            if self._resumed and self.wire:
-                self.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
-        self._on_end(self)
+        if self._silent and not outcome.is_final:
+            outcome = Outcome.SILENT
+        self._state = _State.FAILED
+        reactor.soon(partial(self._end, Failed(outcome, reason)))
+
+    def _establish(self) -> None:
+        assert self._sock
+        if self._state is _State.RESUMING:
+            self._limit_retransmissions(0)
+        self._state = _State.ESTABLISHED
+        self._environment.reactor.forget(self._sock.fileno())
+        self._end(Connected(self._sock, self._handshake, self._hung_up, self._tunnel))
+
+    def _end(self, end: Connected | Failed) -> None:
+        self._environment.deadlines.remove(self)
+        self._on_end(end)
+
+    def _limit_retransmissions(self, seconds: float) -> None:
+        """0: to what the system says, which is a quarter of an hour.
+
+        A kept connection may lead nowhere by now, as after a change of the network. Then nobody
+        acknowledges the request, and the dial begins anew after so long. An upstream that is alive
+        has its kernel acknowledge at once, however long it needs for the answer.
+        """
+        wire = self._tunnel.sock if self._tunnel else self._sock
+        assert wire
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))

@@ -1,34 +1,30 @@
-"""What dials share in a process, and how they begin."""
+"""Dialing the upstreams of one process, or destinations directly."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.io.addresses import SocketAddress
 from cgtproxy.proxy.io.reactor import Deadlines, Reactor
 from cgtproxy.proxy.protocols.handshake import Handshake, NoHandshake
-from cgtproxy.proxy.upstreams.dial import Dial, Done
+from cgtproxy.proxy.upstreams.connection import Connected, Destination, Done, Environment
+from cgtproxy.proxy.upstreams.dial import Dial
+from cgtproxy.proxy.upstreams.failover import Failed, Outcome
 from cgtproxy.proxy.upstreams.schemes import associate_handshake
-from cgtproxy.proxy.upstreams.selection import DIRECT
 
-if TYPE_CHECKING:
-    from ssl import SSLContext
-
-
-def _contexts(upstreams: Iterable[Upstream]) -> dict[Upstream, SSLContext]:
-    """Where there is none, TLS is not loaded: it takes 2 MB."""
-    contexts = {}
-    for upstream in upstreams:
-        from cgtproxy.proxy.upstreams.tls import client_context
-
-        contexts[upstream] = client_context(upstream.ca_file)
-    return contexts
+if TYPE_CHECKING:  # ssl takes 2 MB
+    from cgtproxy.proxy.upstreams.tls import TlsClient
 
 
 class Dialer:
-    """`targets` are the upstreams' addresses."""
+    """`targets` are the upstreams' addresses; none for a name that is not found now.
+
+    `on_end` is called once, later, with the outcome. As sockets are made, nothing of this may be
+    called from a handler of the reactor.
+    """
 
     def __init__(
         self,
@@ -38,24 +34,40 @@ class Dialer:
         targets: Mapping[Upstream, Sequence[SocketAddress]],
     ) -> None:
         self.reactor = reactor
-        self.deadlines = deadlines
-        self.mark = mark
         self.targets = targets
-        self.contexts = _contexts(u for u in targets if u.scheme.tls)
+        self._environment = Environment(reactor, deadlines, mark)
+        self._tls = {u: _tls_client(u) for u in targets if u.scheme.tls}
 
-    def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> Dial:
-        """Call `on_end` once, later, with the outcome. Sockets are made: not from a handler."""
-        return self._start(Dial(self, upstream, handshake, on_end, self.targets[upstream]))
+    def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> None:
+        """Connect to `upstream`, up to the end of `handshake`."""
+        destination = self._destination(upstream)
+        if destination.addresses:
+            Dial(self._environment, destination, handshake, on_end).start()
+        else:
+            reason = f"the name {upstream.host} is not found"
+            self.reactor.soon(partial(on_end, Failed(Outcome.UNREACHABLE, reason)))
+
+    def resume(
+        self, upstream: Upstream, kept: Connected, handshake: Handshake, on_end: Done
+    ) -> None:
+        """As dial(), by a connection to `upstream` that was kept ready."""
+        Dial(self._environment, self._destination(upstream), handshake, on_end).resume(kept)
 
     def associate(self, upstream: Upstream, on_end: Done) -> None:
-        """As dial(), to have a SOCKS5 server pass datagrams on; `on_end` may be called at once."""
+        """As dial(), to have the upstream pass datagrams on."""
         self.dial(upstream, associate_handshake(upstream), on_end)
 
-    def dial_directly(self, targets: Sequence[SocketAddress], on_end: Done) -> Dial:
-        """As dial(), but to the destination itself."""
-        return self._start(Dial(self, DIRECT, NoHandshake(), on_end, targets))
+    def dial_directly(self, addresses: Sequence[SocketAddress], on_end: Done) -> None:
+        """Connect to the destination itself, at the first of its addresses that takes it."""
+        Dial(self._environment, Destination(addresses), NoHandshake(), on_end).start()
 
-    def _start(self, dial: Dial) -> Dial:
-        self.deadlines.add(dial)
-        dial.connect()
-        return dial
+    def _destination(self, upstream: Upstream) -> Destination:
+        scheme = upstream.scheme
+        tls = self._tls[upstream] if scheme.tls else None
+        return Destination(self.targets[upstream], scheme.greets_at_once, tls)
+
+
+def _tls_client(upstream: Upstream) -> TlsClient:
+    from cgtproxy.proxy.upstreams.tls import TlsClient, client_context
+
+    return TlsClient(client_context(upstream.ca_file), upstream.host)

@@ -9,8 +9,9 @@ from functools import partial
 from cgtproxy.config.model import Config, Upstream
 from cgtproxy.proxy.io.addresses import SocketAddress
 from cgtproxy.proxy.io.reactor import Deadlines, Reactor
-from cgtproxy.proxy.upstreams.dial import Dial
+from cgtproxy.proxy.upstreams.connection import Connected
 from cgtproxy.proxy.upstreams.dialer import Dialer
+from cgtproxy.proxy.upstreams.failover import Failed, Outcome
 from cgtproxy.proxy.upstreams.resolve import Targets
 from cgtproxy.proxy.upstreams.schemes import check_handshake
 from cgtproxy.proxy.upstreams.selection import Health
@@ -56,21 +57,26 @@ class HealthChecker:
 
     def _check(self, upstream: Upstream) -> None:
         if not self._stopped:
-            self._dialer.dial(upstream, check_handshake(upstream), self._checked)
+            ended = partial(self._checked, upstream)
+            self._dialer.dial(upstream, check_handshake(upstream), ended)
 
-    def _checked(self, dial: Dial) -> None:
-        if dial.sock:
-            self._reactor.drop(dial.sock.fileno())
-            dial.sock.close()
+    def _checked(self, upstream: Upstream, end: Connected | Failed) -> None:
+        if isinstance(end, Connected):
+            self._reactor.drop(end.sock.fileno())
+            end.sock.close()
         if self._stopped:
             return
-        upstream, up = dial.upstream, dial.sock is not None
-        if self._health.tell(upstream, up=up):
-            if up:
-                log.info("%s is up again", upstream)
-            else:
-                log.warning("%s is down: %s", upstream, dial.failure)
+        self._tell(upstream, end)
         self._reactor.after(self._intervals[upstream], partial(self._check, upstream))
+
+    def _tell(self, upstream: Upstream, end: Connected | Failed) -> None:
+        if isinstance(end, Connected):
+            if self._health.tell(upstream, up=True):
+                log.info("%s is up again", upstream)
+        elif end.outcome is Outcome.OUT_OF_DESCRIPTORS:
+            pass  # which says nothing of the upstream
+        elif self._health.tell(upstream, up=False):
+            log.warning("%s is down: %s", upstream, end.reason)
 
 
 def _intervals(config: Config) -> dict[Upstream, int]:

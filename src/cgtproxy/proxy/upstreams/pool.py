@@ -1,4 +1,4 @@
-"""Connections to the upstreams, made before they are needed.
+"""Idle connections to the upstreams, made before they are needed.
 
 Who finds one only has to tell the destination: that spares a round trip to the upstream for the
 connection, others for TLS, the greeting and the password, and the upstream's own start of a process
@@ -14,8 +14,9 @@ from typing import TypeAlias
 from cgtproxy.config.model import Upstream
 from cgtproxy.proxy.io.reactor import FAILED, READABLE, Deadlines, Reactor
 from cgtproxy.proxy.protocols.handshake import Handshake
-from cgtproxy.proxy.upstreams.dial import Dial, Done
+from cgtproxy.proxy.upstreams.connection import Connected, Done
 from cgtproxy.proxy.upstreams.dialer import Dialer
+from cgtproxy.proxy.upstreams.failover import Failed
 from cgtproxy.proxy.upstreams.schemes import associate_handshake, check_handshake
 
 _MOST = 8  # of a kind, for an upstream, in this process
@@ -26,17 +27,17 @@ Make: TypeAlias = Callable[[Done], None]
 
 
 class PooledDialer(Dialer):
-    """Dials by a spare connection, if there is one, and keeps others ready after a success."""
+    """Dials by an idle connection, if there is one, and keeps others ready after a success."""
 
     @cached_property
     def _greeted(self) -> dict[Upstream, IdlePool]:
-        return self._spares(check_handshake)
+        return self._pools(check_handshake)
 
     @cached_property
     def _associated(self) -> dict[Upstream, IdlePool]:
-        return self._spares(associate_handshake)
+        return self._pools(associate_handshake)
 
-    def _spares(self, handshake: Callable[[Upstream], Handshake]) -> dict[Upstream, IdlePool]:
+    def _pools(self, handshake: Callable[[Upstream], Handshake]) -> dict[Upstream, IdlePool]:
         lifetimes = Deadlines(self.reactor, _LIFETIME)
         dial = super().dial
 
@@ -45,26 +46,25 @@ class PooledDialer(Dialer):
 
         return {u: IdlePool(self.reactor, lifetimes, partial(make, u)) for u in self.targets}
 
-    def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> Dial:
-        spares = self._greeted[upstream]
-        if spare := spares.take():
-            spare.resume(handshake, on_end)
-            return spare
-        return super().dial(upstream, handshake, partial(_dialed, spares, on_end))
+    def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> None:
+        pool = self._greeted[upstream]
+        if kept := pool.take():
+            self.resume(upstream, kept, handshake, on_end)
+        else:
+            super().dial(upstream, handshake, partial(_ended, pool, on_end))
 
     def associate(self, upstream: Upstream, on_end: Done) -> None:
-        spares = self._associated[upstream]
-        if spare := spares.take():
-            on_end(spare)
+        pool = self._associated[upstream]
+        if kept := pool.take():
+            self.resume(upstream, kept, kept.handshake, on_end)
         else:
-            super().associate(upstream, partial(_dialed, spares, on_end))
+            super().associate(upstream, partial(_ended, pool, on_end))
 
 
-def _dialed(spares: IdlePool, on_end: Done, dial: Dial) -> None:
-    succeeded = dial.sock is not None
-    on_end(dial)
-    if succeeded:
-        spares.grow()
+def _ended(pool: IdlePool, on_end: Done, end: Connected | Failed) -> None:
+    on_end(end)
+    if isinstance(end, Connected):
+        pool.grow()
 
 
 class IdlePool:
@@ -74,59 +74,64 @@ class IdlePool:
         self._reactor = reactor
         self._lifetimes = lifetimes
         self._dial = dial
-        self._ready: dict[Spare, None] = {}
+        self._idle: dict[IdleConnection, None] = {}
         self._coming = 0
 
-    def take(self) -> Dial | None:
+    def take(self) -> Connected | None:
         """The next one is made while the server is at work for this one."""
-        for spare in self._ready:
-            self._remove(spare)
+        for idle in self._idle:
+            self._remove(idle)
             self._reactor.later(self._make)
-            return spare.dial
+            return idle.connected
         return None
 
     def grow(self) -> None:
+        """Have more of them, as somebody has found none."""
         for _ in range(_GROWTH):
             self._reactor.later(self._make)
 
     def _make(self) -> None:
-        if len(self._ready) + self._coming < _MOST:
+        if len(self._idle) + self._coming < _MOST:
             self._coming += 1
             self._dial(self._made)
 
-    def _made(self, dial: Dial) -> None:
+    def _made(self, end: Connected | Failed) -> None:
         """That one was not made is no loss: who needs it dials, and tells what is wrong."""
         self._coming -= 1
-        if dial.sock:
-            spare = Spare(self, dial)
-            self._reactor.replace_handler(dial.sock.fileno(), spare.on_event)
-            self._ready[spare] = None
-            self._lifetimes.add(spare)
-            if dial.hung_up:
-                spare.expire()
+        if isinstance(end, Connected):
+            idle = IdleConnection(self, end)
+            self._reactor.replace_handler(end.sock.fileno(), idle.on_event)
+            self._idle[idle] = None
+            self._lifetimes.add(idle)
+            if end.hung_up:
+                self.close(idle)
 
-    def _remove(self, spare: Spare) -> None:
-        del self._ready[spare]
-        self._lifetimes.remove(spare)
+    def _remove(self, idle: IdleConnection) -> None:
+        del self._idle[idle]
+        self._lifetimes.remove(idle)
 
-    def close(self, spare: Spare) -> None:
-        assert spare.dial.sock
-        self._remove(spare)
-        self._reactor.forget(spare.dial.sock.fileno())
-        spare.dial.sock.close()
+    def close(self, idle: IdleConnection) -> None:
+        """End one that is of no use any more."""
+        self._remove(idle)
+        sock = idle.connected.sock
+        self._reactor.forget(sock.fileno())
+        sock.close()
 
 
-class Spare:
-    __slots__ = ("dial", "spares")
+class IdleConnection:
+    """One of a pool, until it is taken, its time is up, or the server says something unasked."""
 
-    def __init__(self, spares: IdlePool, dial: Dial) -> None:
-        self.spares = spares
-        self.dial = dial
+    __slots__ = ("_pool", "connected")
+
+    def __init__(self, pool: IdlePool, connected: Connected) -> None:
+        self._pool = pool
+        self.connected = connected
 
     def on_event(self, mask: int) -> None:
-        """The server ends the connection, or says something before it is asked."""
+        """A handler of the reactor."""
         if mask & (READABLE | FAILED):
-            self.spares.close(self)
+            self._pool.close(self)
 
     def expire(self) -> None:
-        self.spares.close(self)
+        """Its time is up."""
+        self._pool.close(self)

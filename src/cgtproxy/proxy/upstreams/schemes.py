@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from cgtproxy.config.model import Upstream
 from cgtproxy.config.schemes import HTTP, HTTPS, SOCKS5, Scheme
-from cgtproxy.proxy.protocols.handshake import Handshake, NoHandshake
+from cgtproxy.proxy.protocols.handshake import Handshake, HostPort, NoHandshake
 from cgtproxy.proxy.protocols.http import HttpConnect
-from cgtproxy.proxy.protocols.socks5 import ANYWHERE, ASSOCIATE, HostPort, Socks5
+from cgtproxy.proxy.protocols.socks5 import ANYWHERE, ASSOCIATE, Socks5
 
 
 class Handshakes(NamedTuple):

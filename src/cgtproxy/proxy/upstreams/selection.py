@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from cgtproxy.config import schemes
 from cgtproxy.config.model import Server, Upstream
-
-DIRECT = Upstream(schemes.DIRECT)
 
 
 class Health:
@@ -36,25 +33,29 @@ class UpstreamSelector:
     """Which upstreams of `server` to try, in order."""
 
     def __init__(self, server: Server, health: Health) -> None:
-        self._server = server
+        self.server = server
         self._health = health
         self._turn = 0
         self.always = server.upstreams[0] if len(server.upstreams) == 1 else None
         if self.always and self.always.scheme.remote:
             self.always = None
 
-    def candidates(self) -> list[Upstream]:
-        upstreams = list(self._server.upstreams)
-        direct = self._server.on_down == "direct"
+    def candidates(self) -> Sequence[Upstream]:
+        """Those that are worth an attempt, in order.
+
+        None if all are down, and connections then go directly.
+        """
+        upstreams = self.server.upstreams
+        direct = self.server.on_down == "direct"
         if len(upstreams) == 1 and not direct:  # then there is no choice
             return upstreams
-        if self._server.select == "round-robin":
+        if self.server.select == "round-robin":
             self._turn = (self._turn + 1) % len(upstreams)
             upstreams = upstreams[self._turn :] + upstreams[: self._turn]
-        checked = self._server.health_check  # else nothing would tell that one works again
+        checked = self.server.health_check  # else nothing would tell that one works again
         up = [upstream for upstream in upstreams if not checked or self._health.is_up(upstream)]
         if direct:
-            return [*up, DIRECT]
+            return up
         return up or upstreams  # the checks may be late, and nothing is leaked by trying
 
     def failed(self, upstream: Upstream) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
+from enum import Enum, auto
 from select import EPOLLHUP
+from typing import NamedTuple
 
 from cgtproxy.errors import CgtproxyError, ExitCode
 from cgtproxy.proxy.io.keepalive import keep_alive
 from cgtproxy.proxy.io.reactor import FAILED, Reactor
 from cgtproxy.proxy.io.sockets import Socket, reset
+from cgtproxy.runtime.event_loop import Callback
 
 _CHUNK = 1 << 16
 _DONTWAIT = int(socket.MSG_DONTWAIT)
@@ -33,37 +35,62 @@ def client_context(ca_file: str) -> ssl.SSLContext:
         raise AuthorityError(f"no certificates can be read from {ca_file}: {error}") from error
 
 
+class TlsClient(NamedTuple):
+    """What we need to know that a server is the one that is meant: `host`, by `context`."""
+
+    context: ssl.SSLContext
+    host: str
+
+
+class _State(Enum):
+    HANDSHAKE = auto()
+    OPEN = auto()
+    CLOSED = auto()
+
+
+class _Half(Enum):
+    """One direction of an open tunnel."""
+
+    OPEN = auto()
+    ENDED = auto()  # its source has sent its FIN
+    NOTIFIED = auto()  # towards the server: close_notify is written, and the FIN comes after it
+
+
 class Tunnel:
-    """Between `sock`, encrypted, and `inner`. Where it fails both are closed."""
+    """Between `sock`, encrypted, and `inner`. Where it fails both are closed.
 
-    def __init__(
-        self, reactor: Reactor, sock: Socket, inner: Socket, context: ssl.SSLContext, host: str
-    ) -> None:
+    `failure` says why, and `on_fail` is called.
+    """
+
+    def __init__(self, reactor: Reactor, sock: Socket, inner: Socket, client: TlsClient) -> None:
+        self.sock = sock
         self.failure = ""
-        self.on_fail: Callable[[], None] | None = None
+        self.on_fail: Callback | None = None
         self._reactor = reactor
-        self._sock, self._inner = sock, inner
+        self._inner = inner
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
-        self._ready: Callable[[], None] | None = None
+        self._tls = client.context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=client.host
+        )
+        self._state = _State.HANDSHAKE
+        self._from_sock = self._from_inner = _Half.OPEN
         self._to_sock = self._to_inner = b""
-        self._sock_ended = self._inner_ended = self._closed = False
-        self._shaken = self._notified = False
+        self._on_ready: Callback | None = None
 
-    def start(self, on_ready: Callable[[], None]) -> None:
-        """`on_ready` is called when the certificate is found right."""
-        self._ready = on_ready
-        keep_alive(self._sock)
+    def start(self, on_ready: Callback) -> None:
+        """`on_ready` is called by Reactor.soon() when the certificate is found right."""
+        self._on_ready = on_ready
+        keep_alive(self.sock)
         self._inner.setblocking(False)
         self._reactor.register(self._inner.fileno(), self._on_inner)
         # registered by the dial already, for the same events
-        self._reactor.replace_handler(self._sock.fileno(), self._on_event)
+        self._reactor.replace_handler(self.sock.fileno(), self._on_event)
         self._on_event(0)
 
     def _on_inner(self, mask: int) -> None:
         if mask & EPOLLHUP:  # the other end is closed: nobody is there to be told anything
             self._to_inner = b""
-            if not self._sock_ended:
+            if self._from_sock is _Half.OPEN:
                 self._fail("given up")
         self._on_event(mask)
 
@@ -71,7 +98,7 @@ class Tunnel:
         if mask & FAILED:
             self._fail("the connection was reset")
         try:
-            while not self._closed and self._step():
+            while self._state is not _State.CLOSED and self._step():
                 pass
         except ssl.SSLError as error:
             self._fail(getattr(error, "verify_message", "") or error.reason or "TLS failed")
@@ -81,29 +108,30 @@ class Tunnel:
     def _step(self) -> bool:
         """Whether anything moved."""
         moved = self._read_sock()
-        if not self._shaken:
+        if self._state is _State.HANDSHAKE:
             self._shake_hands()
-        if self._shaken:
+        if self._state is _State.OPEN:
             moved |= self._decrypt()
             moved |= self._encrypt()
             self._say_the_end()
         moved |= self._write_sock()
-        if self._sock_ended and self._inner_ended and not (self._to_sock or self._to_inner):
+        both_ended = self._from_sock is not _Half.OPEN and self._from_inner is not _Half.OPEN
+        if both_ended and not (self._to_sock or self._to_inner):
             self._close()
         return moved
 
     def _read_sock(self) -> bool:
-        if self._sock_ended or self._to_inner or self._incoming.pending:
+        if self._from_sock is not _Half.OPEN or self._to_inner or self._incoming.pending:
             return False
         try:
-            data = self._sock.recv(_CHUNK, _DONTWAIT)
+            data = self.sock.recv(_CHUNK, _DONTWAIT)
         except BlockingIOError:
             return False
         if data:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
-            if not self._shaken:
+            if self._state is _State.HANDSHAKE:
                 self._fail("it closed the connection")
                 return False
             self._end_of_sock()
@@ -114,13 +142,13 @@ class Tunnel:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             return
-        self._shaken = True
-        if self._ready:
-            self._reactor.soon(self._ready)
-            self._ready = None
+        self._state = _State.OPEN
+        if self._on_ready:
+            self._reactor.soon(self._on_ready)
+            self._on_ready = None
 
     def _decrypt(self) -> bool:
-        if not self._to_inner and not self._sock_ended:
+        if not self._to_inner and self._from_sock is _Half.OPEN:
             try:
                 self._to_inner = self._tls.read(_CHUNK)
             except ssl.SSLWantReadError:
@@ -140,12 +168,12 @@ class Tunnel:
         return True
 
     def _end_of_sock(self) -> None:
-        if not self._sock_ended:
-            self._sock_ended = True
+        if self._from_sock is _Half.OPEN:
+            self._from_sock = _Half.ENDED
             self._inner.shutdown(socket.SHUT_WR)
 
     def _encrypt(self) -> bool:
-        if self._inner_ended or self._to_sock:
+        if self._from_inner is not _Half.OPEN or self._to_sock:
             return False
         try:
             data = self._inner.recv(_CHUNK, _DONTWAIT)
@@ -154,7 +182,7 @@ class Tunnel:
         if data:
             self._tls.write(data)
         else:
-            self._inner_ended = True
+            self._from_inner = _Half.ENDED
         return True
 
     def _say_the_end(self) -> None:
@@ -164,8 +192,9 @@ class Tunnel:
         there must be nothing to read.
         """
         unread = self._to_inner or self._incoming.pending or self._tls.pending()
-        if self._inner_ended and not self._notified and (self._sock_ended or not unread):
-            self._notified = True
+        may_be_lost = self._from_sock is _Half.OPEN and unread
+        if self._from_inner is _Half.ENDED and not may_be_lost:
+            self._from_inner = _Half.NOTIFIED
             with contextlib.suppress(ssl.SSLError):
                 self._tls.unwrap()
 
@@ -174,16 +203,17 @@ class Tunnel:
         if not self._to_sock:
             return False
         try:
-            sent = self._sock.send(self._to_sock, _DONTWAIT)
+            sent = self.sock.send(self._to_sock, _DONTWAIT)
         except BlockingIOError:
             return False
         self._to_sock = self._to_sock[sent:]
-        if self._notified and not self._to_sock and not self._outgoing.pending:
-            self._sock.shutdown(socket.SHUT_WR)
+        all_sent = not self._to_sock and not self._outgoing.pending
+        if self._from_inner is _Half.NOTIFIED and all_sent:
+            self.sock.shutdown(socket.SHUT_WR)
         return True
 
     def _fail(self, why: str) -> None:
-        if not self._closed:
+        if self._state is not _State.CLOSED:
             self.failure = why
             reset(self._sock_of_closing())
             self._inner.close()
@@ -195,7 +225,7 @@ class Tunnel:
         self._inner.close()
 
     def _sock_of_closing(self) -> Socket:
-        self._closed = True
-        self._reactor.forget(self._sock.fileno())
+        self._state = _State.CLOSED
+        self._reactor.forget(self.sock.fileno())
         self._reactor.forget(self._inner.fileno())
-        return self._sock
+        return self.sock

@@ -98,7 +98,7 @@ class Worker:
                 self._listeners.append(listener)
         if not tproxy.no_udp:
             policy = DestinationPolicy(gate, destinations)
-            flow = UdpConnector(tproxy.server, selector, self._dialer, policy, self._sessions)
+            flow = UdpConnector(selector, self._dialer, policy, self._sessions)
             for sock in sockets.datagrams:
                 self._listeners.append(DatagramListener(sock, flow.open, self._sessions))
 

@@ -1,4 +1,4 @@
-"""From an accepted connection to a relay: through the upstreams, one after the other."""
+"""From an accepted connection to a relay: by the upstreams, as fail-over tells it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,19 @@ from cgtproxy.proxy.fakeip.names import FakeName
 from cgtproxy.proxy.io.addresses import Address, SocketAddress, show
 from cgtproxy.proxy.io.sockets import Socket, reset
 from cgtproxy.proxy.io.throttle import Throttle
-from cgtproxy.proxy.protocols.socks5 import HostPort
-from cgtproxy.proxy.upstreams.dial import Dial
+from cgtproxy.proxy.protocols.handshake import HostPort
+from cgtproxy.proxy.upstreams.connection import Connected
 from cgtproxy.proxy.upstreams.dialer import Dialer
+from cgtproxy.proxy.upstreams.failover import (
+    Commands,
+    Connect,
+    Failed,
+    Failover,
+    GoDirect,
+    MarkDown,
+    Outcome,
+    Refuse,
+)
 from cgtproxy.proxy.upstreams.schemes import connect_handshake
 from cgtproxy.proxy.upstreams.selection import UpstreamSelector
 from cgtproxy.proxy.worker.tcp.direct import Direct
@@ -28,6 +38,8 @@ log = logging.getLogger("cgtproxy")
 
 @dataclass(frozen=True, slots=True)
 class UpstreamConnector:
+    """Connects the clients of one TPROXY to where they mean to go."""
+
     selector: UpstreamSelector
     dialer: Dialer
     direct: Direct
@@ -36,25 +48,22 @@ class UpstreamConnector:
     throttle: Throttle
 
     def open(self, client: Socket, family: int, destination: Address) -> None:
+        """Take `client` over, and relay it to `destination` or reset it."""
         fake = self.destinations.find(destination[0])
         if fake and not fake.name:
             self.destinations.tell_unknown(destination)
             reset(client)
-        elif self.selector.always and not fake:
-            self.open_by(self.selector.always, client, family, destination)
+        elif (always := self.selector.always) and not fake:
+            if always.scheme is DIRECT:
+                self.direct.open(client, family, destination)
+            else:
+                reset(client)
         else:
-            _Attempts(self, client, family, destination, fake).next()
-
-    def open_by(self, upstream: Upstream, client: Socket, family: int, to: Address) -> None:
-        """By an upstream that is nowhere else, to a real address."""
-        if upstream.scheme is DIRECT:
-            self.direct.open(client, family, to)
-        else:
-            reset(client)
+            _Opening(self, client, family, destination, fake).start()
 
 
-class _Attempts:
-    """The upstreams that are left to be tried for one connection; `fake` is held meanwhile."""
+class _Opening:
+    """A connection that is being opened; `fake` is held meanwhile."""
 
     def __init__(
         self,
@@ -69,59 +78,67 @@ class _Attempts:
         self._family = family
         self._destination = destination
         self._fake = fake
-        self._candidates = connector.selector.candidates()
-        self._unanswered = False
+        selector = connector.selector
+        self._failover = Failover(selector.server, selector.candidates())
         connector.relays.opening.add(self)
         if fake:
             connector.destinations.leases.take(fake)
 
-    def next(self) -> None:
-        if not self._candidates:
-            self._refuse("no upstream takes it")
+    def start(self) -> None:
+        """Try the first upstream."""
+        self._do(self._failover.start())
+
+    def _do(self, commands: Commands) -> None:
+        for command in commands:
+            match command:
+                case Connect(upstream):
+                    self._connect(upstream)
+                case MarkDown(upstream):
+                    self._connector.selector.failed(upstream)
+                case GoDirect():
+                    self._go_direct()
+                case Refuse(reason):
+                    self._refuse(reason)
+
+    def _connect(self, upstream: Upstream) -> None:
+        host, port = self._destination[:2]
+        name = self._fake.name if self._fake else host.partition("%")[0]
+        handshake = connect_handshake(upstream, HostPort(name, port))
+        self._connector.dialer.dial(upstream, handshake, partial(self._ended, upstream))
+
+    def _ended(self, upstream: Upstream, end: Connected | Failed) -> None:
+        if isinstance(end, Connected):
+            self._join(end, unread=end.hung_up)
             return
-        upstream = self._candidates.pop(0)
-        if self._unanswered and upstream.scheme is DIRECT:
-            # Else a destination that says nothing to the upstream would see who is behind it.
-            self._refuse("no upstream has answered")
-        elif upstream.host:
-            handshake = connect_handshake(upstream, self._endpoint())
-            self._connector.dialer.dial(upstream, handshake, self._ended)
-        elif self._fake and upstream.scheme is DIRECT:
-            self._connector.destinations.look_up(
-                self._fake.name, self._family, self._destination[1], self._found
-            )
-        elif self._fake:
-            self._refuse("dropped")
+        throttle = self._connector.throttle
+        if end.outcome is Outcome.OUT_OF_DESCRIPTORS:
+            throttle.warning("refused, there is no socket", end.reason)
+        elif end.outcome is not Outcome.REFUSED_BY_DESTINATION:
+            throttle.warning(f"{upstream} failed", end.reason)
+        self._do(self._failover.failed(end))
+
+    def _go_direct(self) -> None:
+        if self._fake:
+            port = self._destination[1]
+            find = self._connector.destinations.look_up
+            find(self._fake.name, self._family, port, self._found)
         else:
             self._connector.relays.opening.discard(self)
-            self._connector.open_by(upstream, self._client, self._family, self._destination)
+            self._connector.direct.open(self._client, self._family, self._destination)
 
-    def _endpoint(self) -> HostPort:
-        host, port = self._destination[:2]
-        return HostPort(self._fake.name if self._fake else host.partition("%")[0], port)
-
-    def _found(self, targets: Sequence[SocketAddress]) -> None:
-        if targets:
-            self._connector.dialer.dial_directly(targets, self._ended)
+    def _found(self, addresses: Sequence[SocketAddress]) -> None:
+        if addresses:
+            self._connector.dialer.dial_directly(addresses, self._ended_directly)
         else:
             self._refuse("the name is not found")
 
-    def _ended(self, dial: Dial) -> None:
-        connector = self._connector
-        if dial.sock:
-            self._join(dial, dial.sock)
-        elif dial.refused or not dial.upstream.host:
-            self._refuse(f"{dial.upstream}: {dial.failure}")
-        elif dial.exhausted:
-            connector.throttle.warning("refused, there is no socket", dial.failure)
-            self._refuse(dial.failure)
-        else:
-            if dial.unanswered:
-                self._unanswered = True
-            else:
-                connector.selector.failed(dial.upstream)
-            connector.throttle.warning(f"{dial.upstream} failed", dial.failure)
-            connector.relays.reactor.soon(self.next)
+    def _ended_directly(self, end: Connected | Failed) -> None:
+        if isinstance(end, Connected):
+            self._join(end, unread=True)  # its first event may have told of data, too
+            return
+        if end.outcome is Outcome.OUT_OF_DESCRIPTORS:
+            self._connector.throttle.warning("refused, there is no socket", end.reason)
+        self._refuse(f"direct://: {end.reason}")
 
     def _refuse(self, why: str) -> None:
         self._connector.relays.opening.discard(self)
@@ -131,19 +148,20 @@ class _Attempts:
         if fake:
             self._connector.destinations.leases.release(fake)
 
-    def _join(self, dial: Dial, sock: Socket) -> None:
+    def _join(self, connected: Connected, *, unread: bool) -> None:
+        """`unread`: there may be something to read of which no event will tell."""
         relays = self._connector.relays
         relays.opening.discard(self)
-        up = relays.join(self._client, sock, dial.handshake.rest)
+        up = relays.join(self._client, connected.sock, connected.handshake.rest)
         if self._fake:
             relays.on_close[up] = partial(self._connector.destinations.leases.release, self._fake)
-        if dial.tunnel:
-            dial.tunnel.on_fail = up.abort
+        if connected.tunnel:
+            connected.tunnel.on_fail = up.abort
         down = up.twin
-        down.hung_up = dial.hung_up
+        down.hung_up = connected.hung_up
         relays.reactor.register(up.fd, up.on_event)
         relays.reactor.replace_handler(down.fd, down.on_event)
-        if down.buffer or down.hung_up or not dial.upstream.host:
-            down.pump()  # The event was the dial's, and does not come again.
+        if unread or down.buffer:
+            down.pump()
         if up.state is not CLOSED:
             up.pump()

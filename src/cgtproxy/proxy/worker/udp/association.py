@@ -1,8 +1,8 @@
-"""A SOCKS5 server's readiness to pass datagrams on (RFC 1928, section 7)."""
+"""An upstream's readiness to pass datagrams on (RFC 1928, section 7)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TypeAlias
@@ -12,12 +12,23 @@ from cgtproxy.proxy.io.addresses import numeric
 from cgtproxy.proxy.io.keepalive import keep_alive
 from cgtproxy.proxy.io.reactor import FAILED, READABLE
 from cgtproxy.proxy.io.sockets import Socket, datagrams
-from cgtproxy.proxy.protocols.socks5 import HostPort, Socks5
-from cgtproxy.proxy.upstreams.dial import Dial
+from cgtproxy.proxy.protocols.handshake import HostPort
+from cgtproxy.proxy.upstreams.connection import Connected
 from cgtproxy.proxy.upstreams.dialer import Dialer
+from cgtproxy.proxy.upstreams.failover import (
+    Commands,
+    Connect,
+    Failed,
+    Failover,
+    GoDirect,
+    MarkDown,
+    Outcome,
+    Refuse,
+)
 from cgtproxy.proxy.upstreams.selection import UpstreamSelector
 from cgtproxy.proxy.worker.udp import icmp
 from cgtproxy.proxy.worker.udp.sessions import Sessions
+from cgtproxy.runtime.event_loop import Callback
 
 _MOST_WAITING = 32  # datagrams, until the association is there
 _SIZE = 1 << 16
@@ -26,14 +37,16 @@ _UNSPECIFIED = ("0.0.0.0", "::")
 
 Received: TypeAlias = Callable[[memoryview], None]
 Ended: TypeAlias = "Callable[[Association], None]"
-Associate: TypeAlias = "Callable[[Received, Ended], Association]"
+Associate: TypeAlias = "Callable[[Received, Ended, Callback], Association]"
 
 
 class Association:
-    """`relay` is the socket connected to the server's UDP port, once that is known.
+    """With the upstream that `failover` finds.
 
-    `received` is called with each datagram from there, `ended`, with the association, if it ends by
-    itself.
+    `relay` is the socket connected to the server's UDP port, once that is known; until then
+    datagrams are `waiting`, each with the header that says where it goes. `received` is called with
+    each datagram from there; `ended`, with the association, if it ends by itself; `go_direct` where
+    fail-over says that the client's datagrams go directly.
     """
 
     def __init__(
@@ -41,60 +54,69 @@ class Association:
         sessions: Sessions,
         dialer: Dialer,
         selector: UpstreamSelector,
-        upstreams: Sequence[Upstream],
+        failover: Failover,
         received: Received,
         ended: Ended,
+        go_direct: Callback,
     ) -> None:
         self.relay: Socket | None = None
+        self.waiting: list[tuple[bytes, bytes]] = []
         self._control: Socket | None = None  # its end is the association's
         self._sessions = sessions
         self._dialer = dialer
         self._selector = selector
+        self._failover = failover
         self._received = received
         self._ended = ended
+        self._go_direct = go_direct
         self._closed = False
-        self._upstreams = list(upstreams)  # those that are left to be tried
-        self._waiting: list[tuple[bytes, bytes]] = []
-        self._associate()
+        self._do(failover.start())
 
     def send(self, header: bytes, data: memoryview) -> bool:
         """Whether it went out; else it waits, or is lost."""
         if self.relay is None:
-            if len(self._waiting) < _MOST_WAITING:
-                self._waiting.append((header, bytes(data)))
+            if len(self.waiting) < _MOST_WAITING:
+                self.waiting.append((header, bytes(data)))
             return False
         with suppress(OSError):
             self.relay.sendmsg((header, data))
         return True
 
-    def _associate(self) -> None:
-        if not self._upstreams:
-            self._end()
-            return
-        self._dialer.associate(self._upstreams.pop(0), self._associated)
+    def _do(self, commands: Commands) -> None:
+        for command in commands:
+            match command:
+                case Connect(upstream):
+                    self._dialer.associate(upstream, partial(self._associated, upstream))
+                case MarkDown(upstream):
+                    self._selector.failed(upstream)
+                case GoDirect():
+                    self._go_direct()
+                case Refuse():
+                    self._end()
 
-    def _associated(self, dial: Dial) -> None:
+    def _associated(self, upstream: Upstream, end: Connected | Failed) -> None:
         """The end of a dial, which may have outlived this association."""
-        handshake = dial.handshake
-        assert isinstance(handshake, Socks5)
-        if self._closed:
-            if dial.sock:
-                dial.sock.close()
-        elif dial.sock and handshake.bound:
-            self._control = dial.sock
-            keep_alive(dial.sock)
-            self._sessions.reactor.replace_handler(dial.sock.fileno(), self._on_control)
-            then = self._end if dial.hung_up else partial(self._connect, handshake.bound)
-            self._sessions.reactor.soon(then)
-        elif dial.exhausted:
-            self._sessions.no_socket(dial.exhausted)
-            self._end()
+        if isinstance(end, Failed):
+            if not self._closed:
+                self._failed(upstream, end)
+        elif self._closed:
+            end.sock.close()
         else:
-            # ssh(1) closes the connection instead of saying that it carries none.
-            if not (dial.refused or dial.unanswered):
-                self._selector.failed(dial.upstream)
-            self._sessions.throttle.warning(f"{dial.upstream} carries no UDP", dial.failure)
-            self._sessions.reactor.soon(self._associate)
+            bound = end.handshake.bound
+            assert bound
+            self._control = end.sock
+            keep_alive(end.sock)
+            self._sessions.reactor.replace_handler(end.sock.fileno(), self._on_control)
+            then = self._end if end.hung_up else partial(self._connect, bound)
+            self._sessions.reactor.soon(then)
+
+    def _failed(self, upstream: Upstream, end: Failed) -> None:
+        if end.outcome is Outcome.OUT_OF_DESCRIPTORS:
+            self._sessions.no_socket(end.reason)
+        else:
+            what = "failed" if end.outcome is Outcome.UNREACHABLE else "carries no UDP"
+            self._sessions.throttle.warning(f"{upstream} {what}", end.reason)
+        self._do(self._failover.failed(end))
 
     def _connect(self, bound: HostPort) -> None:
         if self._closed:
@@ -107,13 +129,13 @@ class Association:
             self.relay = datagrams(family, self._sessions.mark)
             self.relay.connect(address)
         except OSError as error:
-            self._sessions.no_socket(error)
+            self._sessions.no_socket(error.strerror)
             self._end()
             return
         self._sessions.reactor.register_datagrams(self.relay.fileno(), self._on_relay)
-        for header, data in self._waiting:
+        for header, data in self.waiting:
             self.send(header, memoryview(data))
-        self._waiting.clear()
+        self.waiting.clear()
 
     def _on_control(self, mask: int) -> None:
         if mask & (READABLE | FAILED):
@@ -148,7 +170,7 @@ class Association:
         if self._closed:
             return
         self._closed = True
-        del self._received, self._ended  # of those who know this one
+        del self._received, self._ended, self._go_direct  # of those who know this one
         for sock in (self.relay, self._control):
             if sock:
                 self._sessions.reactor.forget(sock.fileno())

@@ -1,32 +1,31 @@
-"""Which way the datagrams of a new client go."""
+"""Which session forwards the datagrams of a new client."""
 
 from __future__ import annotations
 
 from functools import partial
-from itertools import takewhile
 
-from cgtproxy.config.model import Server
-from cgtproxy.config.schemes import UdpSupport
 from cgtproxy.proxy.io.addresses import Address
 from cgtproxy.proxy.upstreams.dialer import Dialer
+from cgtproxy.proxy.upstreams.failover import Connect, Failover, GoDirect
 from cgtproxy.proxy.upstreams.selection import UpstreamSelector
-from cgtproxy.proxy.worker.udp.association import Association
+from cgtproxy.proxy.worker.udp.association import Association, Ended, Received
 from cgtproxy.proxy.worker.udp.direct import DirectSession
 from cgtproxy.proxy.worker.udp.flows import DestinationPolicy
 from cgtproxy.proxy.worker.udp.sessions import Session, Sessions
 from cgtproxy.proxy.worker.udp.socks import SocksSession
+from cgtproxy.runtime.event_loop import Callback
 
 
 class UdpConnector:
+    """Opens the sessions of one TPROXY's clients."""
+
     def __init__(
         self,
-        server: Server,
         selector: UpstreamSelector,
         dialer: Dialer,
         policy: DestinationPolicy,
         sessions: Sessions,
     ) -> None:
-        self._server = server
         self._selector = selector
         self._dialer = dialer
         self._policy = policy
@@ -34,12 +33,18 @@ class UdpConnector:
 
     def open(self, family: int, client: Address) -> Session | None:
         """None where the client's datagrams are dropped. Raises OSError."""
-        candidates = self._selector.candidates()
-        first = candidates[0]
-        if first.scheme.udp is UdpSupport.ASSOCIATE:
-            alike = list(takewhile(lambda upstream: upstream.scheme is first.scheme, candidates))
-            associate = partial(Association, self._sessions, self._dialer, self._selector, alike)
+        selector = self._selector
+        # All associations of a session take the same upstream, unless that fails meanwhile.
+        failover = partial(Failover, selector.server, selector.candidates(), udp=True)
+
+        def associate(received: Received, ended: Ended, go_direct: Callback) -> Association:
+            return Association(
+                self._sessions, self._dialer, selector, failover(), received, ended, go_direct
+            )
+
+        (first,) = failover().start()
+        if isinstance(first, Connect):
             return SocksSession(self._sessions, self._policy, family, client, associate)
-        if first.scheme.udp is UdpSupport.NATIVE or (first.host and self._server.udp == "direct"):
+        if isinstance(first, GoDirect):
             return DirectSession(self._sessions, self._policy, family, client)
         return None

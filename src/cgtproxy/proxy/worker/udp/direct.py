@@ -201,7 +201,7 @@ class DirectFlow:
             self._pair = self.session.pair(self, real)
         except OSError as error:
             if self.fake:
-                self.session.sessions.no_socket(error)
+                self.session.sessions.no_socket(error.strerror)
             return False
         self._state = _State.PAIRED
         return True

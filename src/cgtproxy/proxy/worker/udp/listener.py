@@ -57,5 +57,5 @@ class DatagramListener:
         try:
             return self._open_session(self._family, client)
         except OSError as error:
-            self._sessions.no_socket(error)
+            self._sessions.no_socket(error.strerror)
             return None

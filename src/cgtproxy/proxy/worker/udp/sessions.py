@@ -58,6 +58,12 @@ class Sessions:
         self._tables.append({})
         return self._tables[-1]
 
+    def replace(self, client: Address, session: Session, successor: Session) -> None:
+        """From now on have `successor` instead of `session`, whose client it has."""
+        for table in self._tables:
+            if table.get(client) is session:
+                table[client] = successor
+
     @property
     def open(self) -> bool:
         """Whether there is any session."""
@@ -87,9 +93,9 @@ class Sessions:
             self._scheduled = True
             self.reactor.after(self._period, self._sweep)
 
-    def no_socket(self, error: OSError) -> None:
+    def no_socket(self, reason: str | None) -> None:
         """Log that a datagram was lost, as no socket could be made for it."""
-        self.throttle.warning("a datagram was lost, there is no socket", f"{error.strerror}")
+        self.throttle.warning("a datagram was lost, there is no socket", f"{reason}")
 
     def _sweep(self) -> None:
         for table in self._tables:

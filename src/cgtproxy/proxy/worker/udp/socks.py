@@ -13,15 +13,16 @@ from contextlib import suppress
 from cgtproxy.proxy.fakeip.names import FakeName
 from cgtproxy.proxy.io.addresses import AF_INET, AF_INET6, Address
 from cgtproxy.proxy.io.sockets import Socket, spoofing
+from cgtproxy.proxy.protocols.handshake import HostPort
 from cgtproxy.proxy.protocols.socks5 import (
     DOMAIN,
     IPV4,
     IPV6,
-    HostPort,
     parse_datagram,
     udp_header,
 )
 from cgtproxy.proxy.worker.udp.association import Associate, Association
+from cgtproxy.proxy.worker.udp.direct import DirectSession
 from cgtproxy.proxy.worker.udp.flows import BUSY_AFTER, ClientSession, DestinationPolicy
 from cgtproxy.proxy.worker.udp.sessions import Sessions
 
@@ -48,10 +49,10 @@ class SocksSession(ClientSession["SocksFlow"]):
     def _make(self, destination: Address, fake: FakeName | None) -> SocksFlow:
         flow = SocksFlow(self, destination, fake)
         if fake:
-            flow.association = self._associate(flow.receive, self._end)
+            flow.association = self._associate(flow.receive, self._end, self._go_direct)
         else:
             if self._shared is None:
-                self._shared = self._associate(self._receive, self._end)
+                self._shared = self._associate(self._receive, self._end, self._go_direct)
             flow.association = self._shared
             self._by_header[flow.header] = flow
         return flow
@@ -63,6 +64,24 @@ class SocksSession(ClientSession["SocksFlow"]):
             self._shared = None
         if not self.flows:
             self.close()
+
+    def _go_direct(self) -> None:
+        """Leave the client, with the datagrams that wait, to a session without upstreams."""
+        waiting = [
+            (sockaddr, data)
+            for sockaddr, flow in self.flows.items()
+            for header, data in flow.association.waiting
+            if header == flow.header
+        ]
+        self.close()
+        try:
+            session = DirectSession(self.sessions, self._policy, self.family, self.client)
+        except OSError as error:
+            self.sessions.no_socket(error.strerror)
+            return
+        self.sessions.replace(self.client, self, session)
+        for sockaddr, data in waiting:
+            session.forward(sockaddr, memoryview(data))
 
     def _receive(self, datagram: memoryview) -> None:
         self.idle = 0
