@@ -145,6 +145,13 @@ def test_what_is_wrong_is_said_and_nothing_is_changed(machine: Machine, venv: st
     machine.run("rm", UNIT)
 
 
+def test_the_package_is_compiled(machine: Machine) -> None:
+    """The service's user may not write there: it would compile all of it at each start."""
+    compiling = machine.run(PYTHON, "-m", "compileall", "/usr/lib/cgtproxy").stdout
+    assert "Listing" in compiling
+    assert "Compiling" not in compiling
+
+
 def test_beside_the_package_and_without_systemd(machine: Machine) -> None:
     done = machine.run("cgtproxy", "install-service", check=False)
     refused(done, 69, r"systemd/system/cgtproxy.service is there already")
