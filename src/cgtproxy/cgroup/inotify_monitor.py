@@ -104,39 +104,37 @@ class InotifyMonitor:
         known = parent.children.get(name)
         path = self._root.path + parent.prefix + name
         try:
-            watch, status = self._examine(path, known)
+            if known is not None and not everything:
+                os.lstat(path)  # an event about it: most likely it went
+            watch, cgroup_id, has_children = self._examine(path)
         except OSError as error:
             # Where we may not look, an event about what we know can only mean that it went.
             if known is not None and (error.errno in GONE or not everything):
                 self._forget(known)
             return None
-        if known is not None and known.id != status.st_ino:
+        if known is not None and known.id != cgroup_id:
             self._forget(known)
             known = None
         new = known is None
         if known is None:
-            known = self.tree.appear(parent, name, status.st_ino)
+            known = self.tree.appear(parent, name, cgroup_id)
         self._adopt(known, watch)
-        if new or everything:
-            return known if status.st_nlink > NO_SUBDIRECTORY or known.children else None
-        return None
+        return known if (new or everything) and (has_children or known.children) else None
 
-    def _examine(self, path: bytes, known: Cgroup | None) -> tuple[int, os.stat_result]:
-        """What is there and the watch on it, UNWATCHED if `known` has that. Raises OSError."""
-        status = os.stat(path, follow_symlinks=False)
-        if known is not None and known.watch != UNWATCHED and known.id == status.st_ino:
-            return UNWATCHED, status
-        while True:
-            watch, before = self._watch(path), status
-            try:
-                # Only what is looked at after the watch began is seen twice, not never.
-                status = os.stat(path, follow_symlinks=False)
-            except OSError:
-                self._inotify.remove(watch)
-                raise
-            if status.st_ino == before.st_ino:
-                return watch, status
-            self._inotify.remove(watch)  # maybe that of another, whose place it took meanwhile
+    def _examine(self, path: bytes) -> tuple[int, int, bool]:
+        """The watch on what is there, its id, and whether it has children. Raises OSError.
+
+        The watch may be on one whose place it took in between. Then there is an event more of its
+        parent, for which it is looked at once more.
+        """
+        watch = self._watch(path)
+        try:
+            # After the watch began, so that what comes meanwhile is seen twice, not never.
+            status = os.lstat(path)
+        except OSError:
+            self._inotify.remove(watch)
+            raise
+        return watch, status.st_ino, status.st_nlink > NO_SUBDIRECTORY
 
     def _names(self, cgroup: Cgroup) -> set[bytes]:
         """The names below a cgroup, those in the file system and those in the tree."""
@@ -170,13 +168,18 @@ class InotifyMonitor:
         return UNWATCHED
 
     def _adopt(self, cgroup: Cgroup, watch: int) -> None:
-        if watch != UNWATCHED:
-            cgroup.watch = watch
-            self._watched[watch] = cgroup
+        if watch in (UNWATCHED, cgroup.watch):
+            return
+        self._unwatch(cgroup)
+        cgroup.watch = watch
+        self._watched[watch] = cgroup
+
+    def _unwatch(self, cgroup: Cgroup) -> None:
+        # kernfs does not end the watch of a directory that is removed: it would hold the inode.
+        if self._watched.pop(cgroup.watch, None) is not None:
+            self._inotify.remove(cgroup.watch)
 
     def _forget(self, cgroup: Cgroup) -> None:
         for gone in cgroup.walk():
-            # kernfs does not end the watch of a directory that is removed: it would hold the inode.
-            if self._watched.pop(gone.watch, None) is not None:
-                self._inotify.remove(gone.watch)
+            self._unwatch(gone)
         self.tree.vanish(cgroup)

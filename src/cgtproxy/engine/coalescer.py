@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 IDLE = 0.001  # seconds without work that end a burst
-UNDELAYED = 10  # rounds of work in a row that are not delayed yet
+UNDELAYED = 5  # rounds of work in a row that are not delayed yet
 PAUSE = 0.002  # seconds
 
 

@@ -38,7 +38,7 @@ def changed(change: Change, touched: Mapping[int, Cgroup], rules: Sequence[Rule]
             how = "follows its parent now" if cgroup.alive else "gone"
             log.info("%s: %s", path, how, extra=fields(CGROUP=path))
         return
-    counts = Counter(str(cgroup.decision) for cgroup in added)
+    counts = Counter(cgroup.decision for cgroup in added)
     parts = [f"{count} {decision}" for decision, count in counts.most_common()]
     if gone:
         parts.append(f"{len(gone)} gone")
