@@ -15,15 +15,16 @@ N = TypeVar("N", IPv4Network, IPv6Network)
 _LISTENER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})")
 _PATTERN = re.compile(r"[A-Za-z0-9_.*?\[\]!-]{1,253}")
 # What an application never takes for an address of its network, or the kernel never sends there.
+# As messages show it: from Python 3.13 on, ipaddress writes ::ffff:0:0/96 in another way.
 _UNFIT = {
-    ip_network("0.0.0.0/8"): "this host",
-    ip_network("127.0.0.0/8"): "loopback",
-    ip_network("169.254.0.0/16"): "link-local",
-    ip_network("224.0.0.0/4"): "multicast",
-    ip_network("::1"): "loopback",
-    ip_network("::ffff:0:0/96"): "IPv4 as IPv6",
-    ip_network("fe80::/10"): "link-local",
-    ip_network("ff00::/8"): "multicast",
+    "0.0.0.0/8": "this host",
+    "127.0.0.0/8": "loopback",
+    "169.254.0.0/16": "link-local",
+    "224.0.0.0/4": "multicast",
+    "::1/128": "loopback",
+    "::ffff:0:0/96": "IPv4 as IPv6",
+    "fe80::/10": "link-local",
+    "ff00::/8": "multicast",
 }
 
 
@@ -86,7 +87,8 @@ class Pool(Scalar[N]):
         if network.prefixlen > self.longest:
             raise ValueError("is too small")
         for unfit, what in _UNFIT.items():
-            if network.version == unfit.version and network.overlaps(unfit):
+            other = ip_network(unfit)
+            if network.version == other.version and network.overlaps(other):
                 raise ValueError(f"overlaps {unfit} ({what})")
         return network
 
