@@ -12,7 +12,6 @@ from typing import Literal, NamedTuple
 
 from cgtproxy.nft import expressions as nf
 from cgtproxy.nft import wire
-from cgtproxy.runtime.netlink.wire import be32, nested, u8
 
 Protocol = Literal["tcp", "udp", "icmp", "ipv6-icmp"]
 PROTOCOLS: dict[str, int] = {"tcp": 6, "udp": 17, "icmp": 1, "ipv6-icmp": 58}
@@ -24,9 +23,7 @@ CT_STATES = {"invalid": 0x1, "untracked": 0x40}
 DESTINATION = {4: (16, 4), 6: (24, 16)}  # offset and length in the network header
 DESTINATION_PORT = (2, 2)  # alike in TCP and UDP
 LOOPBACK = struct.pack("=I", 1)  # its index: the same everywhere (include/net/net_namespace.h)
-REJECT_TCP_RESET, REJECT_ICMPX = 1, 2
-ICMPX_PORT_UNREACHABLE = 1
-NAT_DNAT, RTN_LOCAL = 1, 2
+RTN_LOCAL = 2
 
 
 class Statement(NamedTuple):
@@ -35,9 +32,7 @@ class Statement(NamedTuple):
 
 
 def verdict(code: str, chain: str = "") -> Statement:
-    data = nested(2, wire.verdict(code, chain))
-    expression = wire.expression("immediate", be32(1, nf.VERDICT_REGISTER), data)
-    return Statement(f"{code} {chain}".strip(), expression)
+    return Statement(f"{code} {chain}".strip(), nf.verdict(code, chain))
 
 
 ACCEPT, DROP, RETURN = verdict("accept"), verdict("drop"), verdict("return")
@@ -228,31 +223,26 @@ def cgroup_in(level: int, set_name: str) -> Statement:
 
 
 def tproxy(number: int) -> Statement:
-    # NFTA_TPROXY_FAMILY 0: both, in an inet table
-    expression = wire.expression("tproxy", be32(1, 0), be32(3, nf.REGISTER))
-    return Statement(f"tproxy to :{number}", nf.immediate(struct.pack(">H", number)) + expression)
+    return Statement(
+        f"tproxy to :{number}", nf.immediate(struct.pack(">H", number)) + nf.tproxy_to_port()
+    )
 
 
 def reject_reset() -> Statement:
-    expression = wire.expression("reject", be32(1, REJECT_TCP_RESET), u8(2, 0))
-    return Statement("reject with tcp reset", expression)
+    return Statement("reject with tcp reset", nf.reject(nf.REJECT_TCP_RESET, 0))
 
 
 def reject() -> Statement:
-    """ICMP port unreachable; `nft` prints its default kind without saying so."""
-    return Statement(
-        "reject", wire.expression("reject", be32(1, REJECT_ICMPX), u8(2, ICMPX_PORT_UNREACHABLE))
-    )
+    """ICMP port unreachable, which `nft` prints as its default, without a name."""
+    return Statement("reject", nf.reject(nf.REJECT_ICMPX, nf.ICMPX_PORT_UNREACHABLE))
 
 
 def dnat(address: IPv4Address | IPv6Address, number: int) -> Statement:
-    # Registers have 4 bytes where they are numbered from 8 on: NFT_REG32_00 + 4 is NFT_REG_2.
-    version, second = address.version, 2
-    expression = wire.expression(
-        "nat", be32(1, NAT_DNAT), be32(2, NFPROTOS[version]), be32(3, nf.REGISTER), be32(5, second)
-    )
+    version = address.version
     where = f"ip to {address}" if version == 4 else f"ip6 to [{address}]"
     return Statement(
         f"dnat {where}:{number}",
-        nf.immediate(address.packed) + nf.immediate(struct.pack(">H", number), second) + expression,
+        nf.immediate(address.packed)
+        + nf.immediate(struct.pack(">H", number), nf.SECOND_REGISTER)
+        + nf.dnat(NFPROTOS[version]),
     )
