@@ -116,7 +116,11 @@ class Program:
         return f"Output of {self.argv}:\n{self.output}"
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except AssertionError:  # it was not ready in time: it must not be there for the next test
+            self.kill()
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.running:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-TIMEOUT = 10.0  # seconds; far above what anything here takes, so that a busy machine passes
+TIMEOUT = 30.0  # seconds; far above what anything here takes, so that a busy machine passes
 _INTERVAL = 0.002
 
 

@@ -1,26 +1,28 @@
 """Whatever is done to it, in whatever order: nothing leaks, and in the end all is as it should be.
 
-CHAOS_SEED repeats a run, CHAOS_ACTIONS makes it longer.
+SEARCH_SEED repeats a run, SEARCH_SECONDS makes it longer.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 import bed
+import search
 
 ROOT = Path("/sys/fs/cgroup")
 FLOOD = "chaos"
-ACTIONS = int(os.environ.get("CHAOS_ACTIONS", "150"))
+SECONDS = 5
 FIRST = bed.configuration.FIRST["first"]
 # All decide alike for the apps that are probed.
 CONFIGURATIONS = [
@@ -36,10 +38,10 @@ CONFIGURATIONS = [
 class Vandal:
     """Does one thing at a time, each to be survived."""
 
-    def __init__(self, daemon: bed.Daemon, seed: str, owned: bool) -> None:
+    def __init__(self, daemon: bed.Daemon, random: Random, owned: bool) -> None:
         self.daemon = daemon
         self.owned = owned
-        self.random = random.Random(seed)
+        self.random = random
         self.done: list[str] = []
 
     def act(self) -> None:
@@ -158,13 +160,11 @@ def state() -> Any:
 
 @pytest.mark.parametrize("owned", [True, False], ids=["owned", "not-owned"])
 def test_chaos(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, owned: bool) -> None:
-    seed = os.environ.get("CHAOS_SEED") or str(random.randrange(10**6))
-    print(f"CHAOS_SEED={seed}")
     (ROOT / FLOOD).mkdir()
     flows = bed.flows()
     program = ("-m", "cgtproxy") if owned else (bed.OLDER_KERNEL, "0")
     daemon = bed.Daemon(CONFIGURATIONS[0], env={"LOG_LEVEL": "info"}, program=program)
-    vandal = Vandal(daemon, seed, owned)
+    vandal = Vandal(daemon, search.seeded(), owned)
     try:
         with daemon:
             apps = [cgroup(f"app-{end}") for end in ("proxy", "drop", "direct")]
@@ -176,7 +176,7 @@ def test_chaos(tproxy_server: bed.Responder, cgroup: bed.MakeCgroup, owned: bool
             with proxied, dropped, direct:
                 for prober in (proxied, dropped, direct):
                     prober.wait_rounds()
-                for _ in range(ACTIONS):
+                for _ in search.lasting(SECONDS, time.monotonic):
                     vandal.act()
                 print(", ".join(vandal.done))
                 wanted = bed.endings.wanted()

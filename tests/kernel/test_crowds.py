@@ -64,7 +64,7 @@ def test_thousands_at_once(
     upstream: str,
     protocol: str,
 ) -> None:
-    text = config(upstream, workers={"count": 2, "udp-timeout": 4})
+    text = config(upstream, workers={"count": 2, "udp-timeout": 8})  # longer than a round takes
     rounds = 5 if protocol == "udp" else 2  # a flow's fifth datagram goes another way
     crowds = 4 if upstream == "direct://" else 2  # those upstreams are slow
     with carrier(upstream, protocol, cgroup("upstream"), tmp_path), start(text) as server:

@@ -168,7 +168,7 @@ def test_lost_events_of_cgroups(tproxy_server: bed.Responder, cgroup: bed.MakeCg
             dropped = [cgroup(f"drop-{number}") for number in range(100)]
             proxied = cgroup("proxy")
         wait_mended(daemon, "inotify events were lost")
-        wanted = {one.id: "drop" for one in dropped} | {proxied.id: "continue"}
+        wanted = {one.id: "return" for one in dropped} | {proxied.id: "continue"}
         assert bed.verdicts() == wanted
         assert len(mended(daemon)) == 1
         known = len(daemon.lines)

@@ -1,13 +1,13 @@
 """Our parser and dnspython's read the same in messages that somebody has changed.
 
-Where only one of them takes a message, it is for a reason that is named here. The seeds are fixed.
+Where only one of them takes a message, it is for a reason that is named here.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 from collections import Counter
-from random import Random
 
 import dns.exception
 import dns.flags
@@ -15,12 +15,13 @@ import dns.message
 import dns.name
 import dns.rdatatype
 
+import search
 from cgtproxy.proxy.protocols.dns import A, MalformedError, build_query, parse_addresses
 from cgtproxy.proxy.protocols.dns_server import Edns, is_query, opcode, parse_query
 from protocols.dns_names import escaped
 from protocols.mutation import mutated
 
-MESSAGES = 12_000
+SECONDS = 1
 QUERY = build_query(7, "www.example", A)
 
 
@@ -70,9 +71,9 @@ def assert_same_query(data: bytes) -> None:
 
 def test_queries() -> None:
     """We do not look into records that a query has no use for: dnspython refuses some of them."""
-    random, right = Random(6), right_queries()
+    random, right = search.seeded(), right_queries()
     seen: Counter[bool] = Counter()
-    for _ in range(MESSAGES):
+    for _ in search.lasting(SECONDS):
         data = mutated(random, right)
         if not is_query(data) or opcode(data):  # which is not for parse_query()
             continue
@@ -80,8 +81,8 @@ def test_queries() -> None:
             assert_same_query(data)
         except MalformedError as error:
             theirs = by_dnspython(data)
-            # dnspython follows pointers into the header, too.
-            assert not theirs or "pointer" in str(error), data
+            # dnspython follows pointers into the header, too, and takes queries with no question.
+            assert not theirs or re.search(r"pointer|^0 questions", str(error)), data
             seen[False] += 1
         else:
             seen[True] += 1
@@ -104,9 +105,9 @@ def addresses_by_dnspython(message: dns.message.QueryMessage) -> set[str] | None
 
 
 def test_addresses() -> None:
-    random, right, asked = Random(7), right_answers(), dns.message.from_wire(QUERY)
+    random, right, asked = search.seeded(), right_answers(), dns.message.from_wire(QUERY)
     seen: Counter[bool] = Counter()
-    for _ in range(MESSAGES):
+    for _ in search.lasting(SECONDS):
         data = mutated(random, right)
         theirs = by_dnspython(data)
         answers = isinstance(theirs, dns.message.QueryMessage) and asked.is_response(theirs)
