@@ -7,11 +7,9 @@ from typing import Any, Literal, get_args, get_type_hints
 
 import pytest
 
-from cgtproxy.config import checks, warnings
+from cgtproxy.config import checks, dns_checks, dns_warnings, warnings
 from cgtproxy.config.checks import CHECKS
 from cgtproxy.config.containers import List, Named
-from cgtproxy.config.dns import checks as dns_checks
-from cgtproxy.config.dns import warnings as dns_warnings
 from cgtproxy.config.dns.keys import DEFAULT_EXCLUDE, DnsHijackKeys, DnsKeys
 from cgtproxy.config.dns.scalars import Pool
 from cgtproxy.config.keys import FileKeys, RuleKeys, TproxyKeys, WorkersKeys

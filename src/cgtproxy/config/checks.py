@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cgtproxy.config.dns.checks import DNS_CHECKS
+from cgtproxy.config.dns_checks import DNS_CHECKS
 from cgtproxy.config.faults import Position, Report, show
 from cgtproxy.config.keys import FileKeys
 from cgtproxy.config.model import DEFAULT_WORKERS

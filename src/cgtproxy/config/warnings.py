@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
-from cgtproxy.config.dns.warnings import DNS_WARNINGS
+from cgtproxy.config.dns_warnings import DNS_WARNINGS
 from cgtproxy.config.faults import Position, Report
 from cgtproxy.config.keys import FileKeys
 
