@@ -47,7 +47,6 @@ class Reactor(EventLoop):
         self._handlers: dict[int, Handler] = {}
         self._ready: deque[Callback] = deque()
         self._late: deque[Callback] = deque()
-        self._bulk: set[int] = set()  # of the transfers that had turns since others had the CPU
 
     def watch_shared(self, source: Readable, callback: Callback) -> None:
         """Like watch(), for a descriptor that other processes watch, too.
@@ -125,10 +124,6 @@ class Reactor(EventLoop):
         """
         self._late.append(callback)
 
-    def moved_bulk(self, fd: int) -> None:
-        """Say that a transfer from `fd` has had a turn, as long as a hundred of others."""
-        self._bulk.add(fd)
-
     def run(self) -> None:
         """Until stop(); an exception in a handler or callback ends it."""
         self._running = True
@@ -142,11 +137,6 @@ class Reactor(EventLoop):
                     handler(mask)
                 elif reader := reader_of(fd):
                     reader()
-            if len(self._bulk) > 1:
-                # Where there is no CPU for the transfers' ends we would move little each time. But
-                # for one transfer alone, whoever else has a connection is not made to wait.
-                os.sched_yield()
-                self._bulk.clear()
             if ready or late:
                 self._run_queues()
             # Whom we have just sent something often waits for this CPU, so this is kept short.

@@ -1,8 +1,8 @@
 """One direction of a TCP connection, which moves bytes until it would block.
 
 Small transfers are copied through one buffer that all share. A read that fills it switches the
-direction to splice(2), until too little comes a few times in a row. What cannot be written waits in
-`buffer` or in `pipe`, and nothing more is read before it is gone: a slow reader slows its sender.
+direction to splice(2), until too little comes at once. What cannot be written waits in `buffer` or
+in `pipe`, and nothing more is read before it is gone: a slow reader slows its sender.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from cgtproxy.proxy.worker.tcp.pipes import SIZE, Pipe, Pipes
 from cgtproxy.proxy.worker.tcp.state import BLOCKED, CLOSED, COPYING, FINISHED, SPLICING, State
 
 COPY = 1 << 16  # bytes
-_WORTH_SPLICING = COPY // 4
-_MOST_SMALL = 8  # transfers in a row that were not: between full buffers a few are smaller
+_WORTH_SPLICING = COPY // 4  # bytes at once
 # At a time: with more others wait longer, with less a transfer costs more. After waiting for a slow
 # sink it is SIZE: each read has the sender send more, by timers that would interrupt the second.
 _PIECE = SIZE // 2
-_ROUNDS = 2  # before others get their turn
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 _WITH_FIN = _DONTWAIT | int(socket.MSG_MORE)
 _SPLICE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
@@ -61,7 +59,6 @@ class Direction:
     buffer: bytes | None = None  # what the sink has not taken yet, while copying
     pipe: Pipe | None = None  # likewise, while splicing
     piped: int = 0  # bytes in the pipe
-    small_left: int = 0  # small transfers that it would take to go back to copying
     idle: int = 0  # sweeps since something happened
     hung_up: bool = False  # the source has sent its FIN
     urgent: bool = False  # the source has sent urgent data
@@ -108,20 +105,13 @@ class Direction:
         self.state = BLOCKED
 
     def _unblock(self) -> None:
-        """Go on, if the sink takes all that was kept for it."""
+        """Go on as before, if the sink takes all that was kept for it."""
         if self.pipe:
-            if not self._drain(self.pipe):
-                return
-            self._release(self.pipe)
-            piece = SIZE
-        else:
-            if self.buffer is not None and not self._flush(self.buffer):
-                return
-            piece = _PIECE
-        if self.small_left:
-            self.state = SPLICING
-            self._splice(piece)
-        else:
+            if self._drain(self.pipe):
+                self._release(self.pipe)
+                self.state = SPLICING
+                self._splice(SIZE)
+        elif self.buffer is None or self._flush(self.buffer):
             self.state = COPYING
             self._copy()
 
@@ -202,7 +192,6 @@ class Direction:
 
     def _start_splicing(self) -> None:
         self.state = SPLICING
-        self.small_left = _MOST_SMALL
         self.source.setblocking(False)  # splice(2) has no MSG_DONTWAIT
         self.sink.setblocking(False)
         self._splice(_PIECE)
@@ -211,34 +200,26 @@ class Direction:
         # Urgent data stop splice(2) for good, whatever follows them.
         pipe = self.pipe = None if self.urgent else self.shared.pipes.take()
         if pipe is None:
-            self.state, self.small_left = COPYING, 0
+            self.state = COPYING
             self.shared.reactor.soon(self.pump)
             return
-        self.shared.reactor.moved_bulk(self.fd)
-        total = 0
-        for _ in range(_ROUNDS):
-            try:
-                count = os.splice(self.fd, pipe.writer, piece, flags=_SPLICE)
-            except BlockingIOError:
-                self._unmute()
-                break
-            except OSError:
-                self.abort()
-                return
-            if not count:  # the end, or urgent data before it
-                self._release(pipe)
-                self._copy()
-                return
-            total += count
-            self.piped = count
-            if not self._drain(pipe):
-                return
-        else:
-            self.shared.reactor.soon(self.pump)
-        self._release(pipe)
-        self.small_left = _MOST_SMALL if total >= _WORTH_SPLICING else self.small_left - 1
-        if not self.small_left:
-            self.state = COPYING
+        try:
+            self.piped = count = os.splice(self.fd, pipe.writer, piece, flags=_SPLICE)
+        except BlockingIOError:
+            self._release(pipe)
+            self._unmute()
+            return
+        except OSError:
+            self.abort()
+            return
+        if not count:  # the end, or urgent data before it
+            self._release(pipe)
+            self._copy()
+        elif self._drain(pipe):
+            self._release(pipe)
+            if count < _WORTH_SPLICING:
+                self.state = COPYING
+            self.shared.reactor.soon(self.pump)  # others get their turn before there is more
 
     def _release(self, pipe: Pipe) -> None:
         self.shared.pipes.give_back(pipe)

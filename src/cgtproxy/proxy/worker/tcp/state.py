@@ -3,7 +3,7 @@
     state     │ something to read       │ the sink can be written to │ goes to
     ──────────┼─────────────────────────┼────────────────────────────┼───────────────────────────
     COPYING   │ recv(2), then send(2)   │ -                          │ SPLICING: a full buffer
-    SPLICING  │ splice(2) by a pipe     │ -                          │ COPYING: few bytes, often
+    SPLICING  │ splice(2) by a pipe     │ -                          │ COPYING: few bytes
     BLOCKED   │ is left where it is     │ write what was kept        │ COPYING or SPLICING: all of
               │                         │                            │ that is written
     FINISHED  │ nothing comes           │ -                          │ CLOSED: the twin, too
