@@ -1,4 +1,4 @@
-"""Which destinations a worker refuses."""
+"""Refusing destinations that lead to this computer's loopback, or back to the server."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from cgtproxy.proxy.io.throttle import Throttle
 
 
 class Gate:
-    """Tells which destinations are refused: the server itself, and loopback.
+    """Tells which destinations are refused: loopback, and the server that listens on `port`.
 
-    A connection that was addressed to our port directly has one of our addresses as its
-    destination, and so has one that was redirected on its way to us: both would come back for
-    ever if they were passed on.
+    A connection to the server's own port has an address of this computer as its destination,
+    whether it was made directly or redirected. Relayed, it would come back again and again.
     """
 
     def __init__(self, port: int, throttle: Throttle) -> None:

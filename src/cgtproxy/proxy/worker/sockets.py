@@ -9,9 +9,9 @@ from cgtproxy.proxy.io.sockets import Socket
 
 
 class ListenSockets(NamedTuple):
-    """The sockets of one process on which one TPROXY's traffic comes in.
+    """One worker's listening sockets for the traffic of one TPROXY, of all address families.
 
-    `streams_of_others` are those that it accepts from when their own workers are busy.
+    `streams_of_others` belong to other workers: it accepts from them while these are busy.
     """
 
     streams: Sequence[Socket]

@@ -98,9 +98,9 @@ class Worker:
                 self._listeners.append(listener)
         if not tproxy.no_udp:
             policy = DestinationPolicy(gate, destinations)
-            flow = UdpConnector(selector, self._dialer, policy, self._sessions)
+            udp = UdpConnector(selector, self._dialer, policy, self._sessions)
             for sock in sockets.datagrams:
-                self._listeners.append(DatagramListener(sock, flow.open, self._sessions))
+                self._listeners.append(DatagramListener(sock, udp.open, self._sessions))
 
     def _stub(self, tproxy: Tproxy) -> Stub:
         resolver = self._resolvers.get(tproxy.name)

@@ -1,4 +1,4 @@
-"""Accepting the connections that TPROXY hands over, and no others."""
+"""Accepting the connections that TPROXY hands over, and refusing all others."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.worker.gate import Gate
 from cgtproxy.proxy.worker.tcp.relay import Relays
 
-_MOST_AT_ONCE = 32
+_MOST_AT_ONCE = 32  # connections
 _RETRY = 0.1  # seconds
-# The kernel wakes the first that waits: after this time all workers wait for their own clients.
-_HELP = 0.5  # seconds
-# accept(2): what happened to one connection before it was accepted says nothing of the others
+# Of the workers that watch a socket the kernel wakes the first that waits, in the order in which
+# they began. So each begins with its own sockets, and with those of the others when all have.
+_HELP_AFTER = 0.5  # seconds
+# Only these errors of accept(2) concern all connections: others are those of the one connection.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -52,7 +53,7 @@ class Listener:
         if own:
             self._resume()
         else:
-            self._reactor.after(_HELP, self._resume)
+            self._reactor.after(_HELP_AFTER, self._resume)
 
     def close(self) -> None:
         """Leave the socket to its other holders."""
@@ -68,7 +69,7 @@ class Listener:
         self._reactor.later(self._accept)
 
     def _accept(self) -> None:
-        """A few at a time, more of them as long as there are as many."""
+        """Accept a few connections at a time, twice as many when there were as many."""
         if self._stopped:
             return
         for _ in range(self._at_once):
@@ -99,7 +100,7 @@ class Listener:
             self._connector.open(client, self._family, destination)
 
     def _pause(self, why: str) -> None:
-        """Let the clients wait in the kernel's queue."""
+        """Leave the clients in the kernel's queue for a while."""
         self._throttle.warning("accepting no connections for now", why)
         self._stop()
         self._reactor.after(_RETRY, self._resume)

@@ -1,4 +1,4 @@
-"""Answers to clients from the addresses that they have written to."""
+"""Sending answers to clients from the addresses that the clients have sent to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cgtproxy.proxy.io.throttle import Throttle
 
 
 class Replies:
-    """One socket for each address that answers, shared by all clients; made when it first does."""
+    """Has a socket for each address that answers, made at its first answer, for all clients."""
 
     def __init__(self, mark: int, throttle: Throttle) -> None:
         self._mark = mark
@@ -17,7 +17,7 @@ class Replies:
         self._used: set[Address] = set()
 
     def send(self, family: int, source: Address, client: Address, data: memoryview) -> None:
-        """What cannot be sent is lost, as datagrams may be."""
+        """Send `data` to `client` as if from `source`. What cannot be sent is lost and logged."""
         self._used.add(source)
         sock = self._sockets.get(source)
         try:
@@ -31,7 +31,7 @@ class Replies:
             self._throttle.warning("an answer was lost", f"{show(source)}: {error.strerror}")
 
     def sweep(self) -> None:
-        """Close what was not used since the last time."""
+        """Close the sockets that were not used since the last call."""
         for source in self._sockets.keys() - self._used:
             self._sockets.pop(source).close()
         self._used.clear()
