@@ -109,13 +109,13 @@ def main() -> None:
     arguments = _parser().parse_args()
     if not bed.inside():
         sys.exit("bench: runs in the test bed only: sudo bench/run relay")
-    names: list[str | None] = [None, *(arguments.peers or CANDIDATES)]
+    names = ["none", *(arguments.peers or CANDIDATES)]
     if "cgtproxy" not in names:
         names.insert(1, "cgtproxy")
     print(f"Linux {os.uname().release}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n")
     with bed.Cgroup(CLIENTS), ExitStack() as stack:
         worlds = [
-            stack.enter_context(World(number, name, arguments.socks))
+            stack.enter_context(World(number, name, CANDIDATES.get(name), arguments.socks))
             for number, name in enumerate(names, 1)
         ]
         for what in arguments.what or MEASUREMENTS:

@@ -7,8 +7,12 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from peers import mihomo_path, sing_box_path
+
+# Writes the configuration into a directory, with or without a SOCKS5 upstream: the command.
+Candidate: TypeAlias = Callable[[Path, bool], Sequence[str]]
 
 PORT, MARK, OWN_MARK = 10001, 3000, 713
 SOCKS = 1080
@@ -72,7 +76,7 @@ def v2ray(directory: Path, socks: bool) -> Sequence[str]:
     return [binary, "-config", str(file)]
 
 
-CANDIDATES: dict[str, Callable[[Path, bool], Sequence[str]]] = {
+CANDIDATES: dict[str, Candidate] = {
     "cgtproxy": cgtproxy,
     "sing-box": sing_box,
     "mihomo": mihomo,

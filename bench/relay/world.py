@@ -14,7 +14,7 @@ from typing import Any, Self
 import bed
 from served import Served
 
-from .candidates import CANDIDATES, MARK, OWN_MARK, PORT, SOCKS_SERVERS
+from .candidates import MARK, OWN_MARK, PORT, SOCKS_SERVERS, Candidate
 
 LOAD = str(Path(__file__).parent / "load.py")
 CLIENTS = "clients"
@@ -35,10 +35,13 @@ table inet bench {{
 
 
 class World:
-    """`name` None: no server at all. `socks`: the SOCKS5 server that it goes through, if any."""
+    """Without `candidate` there is no server at all. It goes through the SOCKS5 server `socks`,
+    if one is given."""
 
-    def __init__(self, number: int, name: str | None, socks: str | None) -> None:
-        self.name = name or "none"
+    def __init__(
+        self, number: int, name: str, candidate: Candidate | None, socks: str | None
+    ) -> None:
+        self.name = name
         self.socks = socks
         self.host, self.outside = f"host{number}", f"out{number}"
         self.origin = f"10.{number}.0.2"
@@ -50,9 +53,9 @@ class World:
         if socks:
             self.start(self.host, SOCKS_SERVERS[socks](Path(self._directory.name)))
         self.served: Served | None = None
-        if name:
+        if candidate:
             self._load_rules()
-            argv = CANDIDATES[name](Path(self._directory.name), bool(socks))
+            argv = candidate(Path(self._directory.name), bool(socks))
             self.served = Served(self.start(self.host, argv).pid)
         bed.wait_until(self._answers, f"{self.name} to serve", timeout=20)
 
