@@ -103,18 +103,12 @@ SWITCHES = {
         "pipes of 64 KiB, the kernel's default",
         ("down", "up"),
         together(
-            replaced(f"{DIRECTION}:SIZE", 1 << 16),
             replaced(f"{DIRECTION}:_PIECE", 1 << 16),
             replaced("worker.tcp.pipes:SIZE", 1 << 16),
         ),
     ),
     "piece": Switch(
         "moves a whole MiB at a time", ("down", "trips"), replaced(f"{DIRECTION}:_PIECE", 1 << 20)
-    ),
-    "piece-after-waiting": Switch(
-        "moves half a MiB after waiting, too",
-        ("down", "up", "streams"),
-        replaced(f"{DIRECTION}:SIZE", 1 << 19),
     ),
     "reno": Switch(
         "the host's congestion control on this computer, too",

@@ -20,13 +20,10 @@ from cgtproxy.proxy.worker.tcp.state import BLOCKED, CLOSED, COPYING, FINISHED, 
 
 COPY = 1 << 16  # bytes
 _WORTH_SPLICING = COPY // 4  # bytes at once
-# At a time: with more others wait longer, with less a transfer costs more. After waiting for a slow
-# sink it is SIZE: each read has the sender send more, by timers that would interrupt the second.
-_PIECE = SIZE // 2
+_PIECE = SIZE // 2  # bytes in a turn: with more, others wait longer
 _DONTWAIT = int(socket.MSG_DONTWAIT)
 _WITH_FIN = _DONTWAIT | int(socket.MSG_MORE)
 _SPLICE = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
-
 
 OnClose: TypeAlias = "Callable[[Direction], None]"
 
@@ -95,7 +92,7 @@ class Direction:
         if state is COPYING:
             self._copy()
         elif state is SPLICING:
-            self._splice(_PIECE)
+            self._splice()
         elif state is BLOCKED:
             self._unblock()
 
@@ -110,22 +107,12 @@ class Direction:
             if self._drain(self.pipe):
                 self._release(self.pipe)
                 self.state = SPLICING
-                self._splice(SIZE)
-        elif self.buffer is None or self._flush(self.buffer):
+                self._splice()
+            return
+        data, self.buffer = self.buffer, None
+        if data is None or self._write(data, _DONTWAIT):
             self.state = COPYING
             self._copy()
-
-    def _flush(self, data: bytes) -> bool:
-        """Whether the sink has taken all of `data`; else the rest is kept."""
-        try:
-            sent = self.sink.send(data, _DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            self.abort()
-            return False
-        self.buffer = data[sent:] if sent < len(data) else None
-        return self.buffer is None
 
     def _drain(self, pipe: Pipe) -> bool:
         """Whether the pipe is empty now."""
@@ -157,7 +144,7 @@ class Direction:
             # A short read means that there is no more, but for urgent data, which interrupt it;
             # what came before a FIN that is there already has been read then.
             last = self.hung_up and count < COPY and not self.urgent
-            if not self._send(count, _WITH_FIN if last else _DONTWAIT):
+            if not self._write(shared.view[:count], _WITH_FIN if last else _DONTWAIT):
                 return
             if last:
                 self._end()
@@ -175,18 +162,17 @@ class Direction:
             self.muted = False
             self.shared.reactor.unmute(self.fd)
 
-    def _send(self, count: int, flags: int) -> bool:
-        """Whether all of the shared buffer's first bytes went out; else the rest is kept."""
-        view = self.shared.view
+    def _write(self, data: bytes | memoryview, flags: int) -> bool:
+        """Whether the sink has taken all of `data`; else the rest is kept."""
         try:
-            sent = self.sink.send(view[:count], flags)
+            sent = self.sink.send(data, flags)
         except BlockingIOError:
             sent = 0
         except OSError:
             self.abort()
             return False
-        if sent < count:
-            self.keep(bytes(view[sent:count]))
+        if sent < len(data):
+            self.keep(bytes(data[sent:]))
             return False
         return True
 
@@ -194,9 +180,9 @@ class Direction:
         self.state = SPLICING
         self.source.setblocking(False)  # splice(2) has no MSG_DONTWAIT
         self.sink.setblocking(False)
-        self._splice(_PIECE)
+        self._splice()
 
-    def _splice(self, piece: int) -> None:
+    def _splice(self) -> None:
         # Urgent data stop splice(2) for good, whatever follows them.
         pipe = self.pipe = None if self.urgent else self.shared.pipes.take()
         if pipe is None:
@@ -204,7 +190,7 @@ class Direction:
             self.shared.reactor.soon(self.pump)
             return
         try:
-            self.piped = count = os.splice(self.fd, pipe.writer, piece, flags=_SPLICE)
+            self.piped = count = os.splice(self.fd, pipe.writer, _PIECE, flags=_SPLICE)
         except BlockingIOError:
             self._release(pipe)
             self._unmute()
