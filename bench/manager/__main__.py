@@ -24,6 +24,7 @@ WORKLOADS: dict[str, Workload] = {
     "cpu": daemon.cpu,
     "burst": daemon.burst,
     "start": daemon.start,
+    "rules": daemon.rules,
     "packets": lambda _, scale: packets(scale),
     "insertion": lambda _, scale: insertion(scale),
 }

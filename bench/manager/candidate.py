@@ -33,6 +33,7 @@ rules:
   - {match: '/blocked\\.slice/.*', drop: true}
   - {match: '/app\\.slice/.*', tproxy: first}
 """
+MORE_RULE = "  - {{match: '/app-{}\\.slice/.*', tproxy: first}}\n"
 QUIET = 0.3  # seconds without work after which nothing is coming that counts
 START_TIMEOUT = 60.0
 
@@ -42,9 +43,13 @@ class Candidate(NamedTuple):
     argv: Sequence[str]
 
     @contextmanager
-    def running(self) -> Iterator[Running]:
+    def running(
+        self, *, scheduling: Sequence[str] = AS_THE_UNIT, more_rules: int = 0
+    ) -> Iterator[Running]:
+        """With `more_rules` besides those of CONFIG, which match nothing."""
+        rules = "".join(map(MORE_RULE.format, range(more_rules)))
         with bed.Cgroup("candidate") as home:
-            running = Running(self, home)
+            running = Running(self, home, CONFIG + rules, scheduling)
             try:
                 yield running
             finally:
@@ -62,12 +67,14 @@ class Memory(NamedTuple):
 class Running:
     """`began` is the moment before fork and exec, in monotonic seconds."""
 
-    def __init__(self, candidate: Candidate, home: bed.Cgroup) -> None:
+    def __init__(
+        self, candidate: Candidate, home: bed.Cgroup, text: str, scheduling: Sequence[str]
+    ) -> None:
         self._name = candidate.name
         self._home = home
         self._log = Path(f"/run/{candidate.name}.log")
         config = Path("/run/bench.yaml")
-        config.write_text(CONFIG)
+        config.write_text(text)
         notify = Path("/run/bench-notify")
         notify.unlink(missing_ok=True)
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -76,7 +83,7 @@ class Running:
         with self._log.open("wb") as log:
             self.began = time.monotonic()
             self._process = home.spawn(
-                [*AS_THE_UNIT, *candidate.argv, "-c", str(config)],
+                [*scheduling, *candidate.argv, "-c", str(config)],
                 env={**os.environ, "NOTIFY_SOCKET": str(notify)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

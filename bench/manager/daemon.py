@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -9,11 +11,12 @@ from functools import partial
 from .candidate import Candidate, Running
 from .contest import Figure, Figures, Scale, Section
 from .crowd import Crowd, crowd
-from .realtime import realtime
+from .realtime import AS_THE_UNIT, ORDINARY, realtime
 
 START = 60.0  # seconds after which it is not waited for any more
 GONE = 5.0  # seconds after which an event counts as lost
 PACE = 0.002  # seconds between two events that are to be handled one by one
+IN_STARTS_OF_PYTHON = "  in starts of `python -c pass`"
 FAST_PACE = 0.00025  # seconds, as when 4,000 cgroups come and go in a second
 
 
@@ -106,15 +109,18 @@ def burst(candidates: Sequence[Candidate], scale: Scale) -> Iterator[Section]:
         Figure("settled after the last rmdir", "ms"),
         Figure("CPU time of 1,000 events", "ms", 35),
     )
-    count = scale(10_000)
-    with crowd() as made:
-        rounds = {c.name: partial(_burst, c, made, count) for c in candidates}
-        yield Section(f"{count} mkdirs, then as many rmdirs, at once", figures, rounds)
+    for count in (scale(1000), scale(10_000)):
+        for name, scheduling in (("real-time", AS_THE_UNIT), ("ordinary", ORDINARY)):
+            with crowd() as made:
+                rounds = {c.name: partial(_burst, c, made, count, scheduling) for c in candidates}
+                yield Section(f"{count} mkdirs, then rmdirs, {name} priority", figures, rounds)
 
 
-def _burst(candidate: Candidate, made: Crowd, count: int) -> Figures:
+def _burst(
+    candidate: Candidate, made: Crowd, count: int, scheduling: Sequence[str] = AS_THE_UNIT
+) -> Figures:
     names = [f"new-{number}.scope" for number in range(count)]
-    with candidate.running() as running:
+    with candidate.running(scheduling=scheduling) as running:
         running.wait_watching(made)
         inside, used = running.notices.inside, running.cpu()
         begin = time.monotonic()
@@ -150,6 +156,7 @@ def start(candidates: Sequence[Candidate], scale: Scale) -> Iterator[Section]:
         if count:
             figures = [
                 Figure("exec to first rule", "ms", 400 if count == 1000 else None),
+                Figure(IN_STARTS_OF_PYTHON, "x"),
                 Figure("exec to the whole map", "ms", 3000 if count == 50_000 else None),
                 *figures,
             ]
@@ -159,9 +166,23 @@ def start(candidates: Sequence[Candidate], scale: Scale) -> Iterator[Section]:
             yield Section(title, figures, rounds, most_rounds=5 if count <= 10_000 else 3)
 
 
-def _start(candidate: Candidate, made: Crowd) -> Figures:
+def rules(candidates: Sequence[Candidate], scale: Scale) -> Iterator[Section]:
+    """A start with many rules, each a regular expression to be compiled."""
+    figures = [
+        Figure("exec to first rule", "ms", 400),
+        Figure(IN_STARTS_OF_PYTHON, "x"),
+        Figure("exec to READY=1", "ms"),
+    ]
+    count = scale(1000)
+    with crowd(count) as made:
+        rounds = {c.name: partial(_start, c, made, count) for c in candidates}
+        yield Section(f"Start with {count} cgroups and {count} rules", figures, rounds)
+
+
+def _start(candidate: Candidate, made: Crowd, more_rules: int = 0) -> Figures:
     there = made.ids()
-    with candidate.running() as running:
+    interpreter = _interpreter()
+    with candidate.running(more_rules=more_rules) as running:
         inside = running.notices.inside
         first = running.notices.wait(lambda: not inside.isdisjoint(there), START) if there else None
         whole = running.notices.wait(lambda: inside >= there, START) if there else None
@@ -175,7 +196,15 @@ def _start(candidate: Candidate, made: Crowd) -> Figures:
             "exec to READY=1": _milliseconds(running.began, ready),
             "PSS": memory.pss / 1e6,
             "RSS": memory.rss / 1e6,
+            IN_STARTS_OF_PYTHON: (first - running.began) / interpreter if first else None,
         }
+
+
+def _interpreter() -> float:
+    """Seconds that a start of Python takes by itself."""
+    begin = time.monotonic()
+    subprocess.run([*AS_THE_UNIT, sys.executable, "-c", "pass"], check=True)
+    return time.monotonic() - begin
 
 
 def _milliseconds(begin: float, end: float | None) -> float | None:

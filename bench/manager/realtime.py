@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 AS_THE_UNIT = ("chrt", "--rr", "1")  # a peer gets the same
+ORDINARY = ("chrt", "--other", "0")
 
 
 @contextmanager
