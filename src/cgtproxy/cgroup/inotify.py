@@ -22,6 +22,7 @@ IN_ISDIR = 0x40000000
 _EVENT = struct.Struct("=iIII")
 # 8,000 events of some 40 bytes: fewer reads when many come at once.
 _READ_SIZE = 1 << 18
+_LONGEST = _EVENT.size + 256  # NAME_MAX + 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _add_watch = _libc.inotify_add_watch
@@ -79,3 +80,5 @@ class Inotify:
                 offset += _EVENT.size
                 yield Event(watch, mask, data[offset : offset + length].rstrip(b"\0"))
                 offset += length
+            if len(data) <= _READ_SIZE - _LONGEST:
+                return  # there was room for one more
