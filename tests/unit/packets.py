@@ -176,8 +176,6 @@ class Machine:
                 return packet.protocol == protocol
             case ["tcp" | "udp" as protocol, "dport", port]:
                 return packet.protocol == protocol and packet.port == int(port)
-            case ["th", "dport", port]:
-                return packet.port == int(port)
             case ["ip" | "ip6" as family, "daddr", where]:
                 return family == {4: "ip", 6: "ip6"}[version] and self._within(packet, where)
         raise AssertionError(f"a statement that this oracle does not know: {' '.join(words)}")

@@ -65,6 +65,7 @@ class Batch:
         self.names = ["the transaction"]
 
     def add(self, kind: int, body: bytes, name: str) -> None:
+        """One message more; `name` is for people."""
         self._messages.append((kind, body))
         self.names.append(name)
 
@@ -98,6 +99,7 @@ def batch(change: Change, *, table_flags: int, exists: bool) -> Batch:
 
 
 def removal() -> Batch:
+    """What removes the table, which must be there."""
     made = Batch()
     _remove_table(made)
     return made

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from cgtproxy.config.model import Decision
+from cgtproxy.nft import matches as match
 from cgtproxy.nft import statements as nft
 from cgtproxy.nft.model import Chain, Rule
 from cgtproxy.nft.plan import Outcome, Plan
@@ -55,7 +56,7 @@ def decision(
 
     def tell_apart(asked: Iterable[int]) -> list[Rule]:
         return [
-            (nft.cgroup_in(level, outcome.set_name), *act)
+            (match.cgroup_in(level, outcome.set_name), *act)
             for level in asked
             for outcome, act in rest
         ]
@@ -77,7 +78,7 @@ def _by_depth(
     for number, asked in enumerate(depths):
         made = rules(reversed(asked))
         if number + 1 < len(depths):
-            deeper = nft.cgroup_in(asked[-1], ANCESTOR_SET)
+            deeper = match.cgroup_in(asked[-1], ANCESTOR_SET)
             made.insert(0, (deeper, nft.verdict("goto", names[number + 1])))
         chains.append(Chain(names[number], tuple(made)))
     return chains

@@ -18,23 +18,27 @@ NAT_DNAT = 1
 
 
 def data(kind: int, value: bytes) -> bytes:
+    """A value as an attribute of this number."""
     return nested(kind, attribute(wire.DATA_VALUE, value))
 
 
 def meta(key: int) -> bytes:
+    """Load what is known of the packet itself (META_*)."""
     return wire.expression("meta", be32(wire.META_DREG, REGISTER), be32(wire.META_KEY, key))
 
 
 def set_meta(key: int) -> bytes:
+    """Set it (META_*) to the register."""
     return wire.expression("meta", be32(wire.META_KEY, key), be32(wire.META_SREG, REGISTER))
 
 
 def ct(key: int) -> bytes:
+    """Load what conntrack knows of the packet's connection (CT_*)."""
     return wire.expression("ct", be32(wire.CT_DREG, REGISTER), be32(wire.CT_KEY, key))
 
 
 def set_ct(key: int, direction: int | None = None) -> bytes:
-    """For both directions where none is given."""
+    """Set it (CT_*) to the register; for both directions where none is given."""
     parts = [be32(wire.CT_KEY, key)]
     if direction is not None:
         parts.append(u8(wire.CT_DIRECTION, direction))
@@ -42,7 +46,7 @@ def set_ct(key: int, direction: int | None = None) -> bytes:
 
 
 def mask(value: bytes) -> bytes:
-    """The register and `value`, bit by bit."""
+    """Keep the bits of the register that `value` has."""
     return wire.expression(
         "bitwise",
         be32(wire.BITWISE_SREG, REGISTER),
@@ -54,6 +58,7 @@ def mask(value: bytes) -> bytes:
 
 
 def compare(value: bytes, operator: int = CMP_EQ) -> bytes:
+    """Leave the rule unless the register is `value`, or with CMP_NEQ if it is."""
     return wire.expression(
         "cmp",
         be32(wire.CMP_SREG, REGISTER),
@@ -63,6 +68,7 @@ def compare(value: bytes, operator: int = CMP_EQ) -> bytes:
 
 
 def payload(base: int, offset: int, length: int) -> bytes:
+    """Load so many bytes of a header."""
     return wire.expression(
         "payload",
         be32(wire.PAYLOAD_DREG, REGISTER),
@@ -83,12 +89,14 @@ def lookup(name: str, *, into_verdict: bool = False, inverted: bool = False) -> 
 
 
 def immediate(value: bytes, register: int = REGISTER) -> bytes:
+    """Load a constant."""
     return wire.expression(
         "immediate", be32(wire.IMMEDIATE_DREG, register), data(wire.IMMEDIATE_DATA, value)
     )
 
 
 def verdict(code: str, chain: str) -> bytes:
+    """End the rule; `chain` is empty but for goto and jump."""
     return wire.expression(
         "immediate",
         be32(wire.IMMEDIATE_DREG, VERDICT_REGISTER),
@@ -124,6 +132,7 @@ def tproxy_to_port() -> bytes:
 
 
 def reject(how: int, code: int) -> bytes:
+    """Refuse the packet, by RST or ICMP (REJECT_*); `code` is the ICMP error's."""
     return wire.expression("reject", be32(wire.REJECT_TYPE, how), u8(wire.REJECT_ICMP_CODE, code))
 
 

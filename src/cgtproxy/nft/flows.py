@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cgtproxy.config.model import Decision
+from cgtproxy.nft import matches as match
 from cgtproxy.nft import statements as nft
 from cgtproxy.nft.decision import decision
 from cgtproxy.nft.model import PRIORITY_RAW, Chain, Hook, Rule
@@ -14,7 +15,7 @@ MARK_SET = "marks"
 BYPASS_SETS = {4: "bypass", 6: "bypass6"}
 FIRST_ZONE = 0x2C9
 # What a TPROXY server sends to an app, in the name of whoever the app talks to.
-FOREIGN = nft.to_loopback(), nft.from_elsewhere()
+FOREIGN = match.to_loopback(), match.from_elsewhere()
 
 
 def untouched(plan: Plan) -> list[Rule]:
@@ -23,16 +24,17 @@ def untouched(plan: Plan) -> list[Rule]:
     rules: list[Rule] = []
     if plan.config.tproxies:
         # What a TPROXY server sends in another's name is not tracked, so it has no direction.
-        rules.append((nft.ct_state("untracked"), *FOREIGN, nft.ACCEPT))
+        rules.append((match.ct_state("untracked"), *FOREIGN, nft.ACCEPT))
     if own_mark := plan.config.own_mark:
         # The built-in server's own sockets, wherever it was started: it must not serve itself.
-        rules.append((nft.mark_is(own_mark), nft.ACCEPT))
+        rules.append((match.mark_is(own_mark), nft.ACCEPT))
     return rules
 
 
 def bypassed(plan: Plan) -> list[Rule]:
+    """What goes to a bypass, which nobody redirects or drops."""
     return [
-        (nft.destination_in(version, BYPASS_SETS[version]), nft.ACCEPT)
+        (match.destination_in(version, BYPASS_SETS[version]), nft.ACCEPT)
         for version, networks in plan.bypass.items()
         if networks
     ]
@@ -49,13 +51,12 @@ def connections(plan: Plan) -> list[Chain]:
     """
     marked: list[Rule] = []
     if plan.config.tproxies:
-        marked.append((nft.ct_mark_in(MARK_SET), nft.set_mark_of_ct()))
+        marked.append((match.ct_mark_in(MARK_SET), nft.set_mark_of_ct()))
     zoned: list[Rule] = []
     if plan.hijacking:
-        zoned = [
-            (nft.ct_state("invalid"), nft.error_about_port(v, DNS_PORT), nft.DROP) for v in VERSIONS
-        ]
-    socketless = (nft.from_open_socket(), nft.RETURN), *bypassed(plan), *marked, (nft.ACCEPT,)
+        invalid = match.ct_state("invalid")
+        zoned = [(invalid, match.error_about_port(v, DNS_PORT), nft.DROP) for v in VERSIONS]
+    socketless = (match.from_open_socket(), nft.RETURN), *bypassed(plan), *marked, (nft.ACCEPT,)
     return [
         Chain("socketless", socketless),
         Chain("non-tcp-udp", (*zoned, *marked, (nft.ACCEPT,))),
@@ -67,13 +68,13 @@ def before_conntrack(plan: Plan, levels: Sequence[int]) -> list[Chain]:
     writes to an app first, or so late that the flow has been forgotten, what the app sends then
     would be an answer, and go direct."""
     to_app, foreign = FOREIGN
-    rules: list[Rule] = [(to_app, nft.protocol("udp"), foreign, nft.NOTRACK, nft.ACCEPT)]
+    rules: list[Rule] = [(to_app, match.protocol("udp"), foreign, nft.NOTRACK, nft.ACCEPT)]
     zones: list[Chain] = []
     if plan.hijacking:
         zones = _zones(plan, levels)
         if own_mark := plan.config.own_mark:
-            rules.append((nft.mark_is(own_mark), nft.ACCEPT))
-        query = nft.protocol_port("udp", DNS_PORT)
+            rules.append((match.mark_is(own_mark), nft.ACCEPT))
+        query = match.protocol_port("udp", DNS_PORT)
         rules.append((query, nft.verdict("goto", zones[-1].name)))
     return [Chain("raw", tuple(rules), Hook("filter", "output", PRIORITY_RAW)), *zones]
 

@@ -36,6 +36,8 @@ NO_NFTABLES = "it needs CONFIG_NF_TABLES: try `modprobe nf_tables`"
 
 
 class Seen(NamedTuple):
+    """A table of our name: NFT_TABLE_F_*, and whose it is."""
+
     flags: int
     owner: int  # netlink port id, which is the pid of who made the socket; 0: nobody
 
@@ -53,10 +55,12 @@ class NfTables:
         self._ownership = list(OWNERSHIP)
 
     def close(self) -> None:
+        """Give up the table, which stays if it is persistent."""
         self._socket.close()
 
     @property
     def portid(self) -> int:
+        """The socket's netlink port id: who makes the changes that are ours."""
         return self._socket.portid
 
     @property
@@ -66,6 +70,7 @@ class NfTables:
 
     @property
     def persistent(self) -> bool:
+        """Whether the kernel keeps the table after a crash."""
         return bool(self._ownership[0] & wire.TABLE_F_PERSIST)
 
     def look(self) -> Seen | None:
@@ -112,6 +117,7 @@ class NfTables:
         return unknown and made.names[error.seq] == TABLE_NAME
 
     def remove(self) -> None:
+        """Remove the table, if it is there."""
         if self.look() is not None:
             self._send(removal())
 

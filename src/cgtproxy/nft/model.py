@@ -32,6 +32,8 @@ class Hook(NamedTuple):
 
 
 class Chain(NamedTuple):
+    """Rules in their order. With `hook` it is a base chain, else others lead to it."""
+
     name: str
     rules: tuple[Rule, ...]
     hook: Hook | None = None
@@ -64,14 +66,17 @@ class Table(NamedTuple):
     chains: tuple[Chain, ...]
 
     def chain(self, name: str) -> Chain:
+        """The chain of this name, which must be there."""
         return next(chain for chain in self.chains if chain.name == name)
 
 
 def mark(value: int, verdict: Verdict | None = None) -> Element:
+    """A fwmark; `verdict` is for a map."""
     return Element(struct.pack("=I", value), f"0x{value:08x}", verdict)
 
 
 def protocol(name: str) -> Element:
+    """A transport protocol."""
     return Element(bytes((PROTOCOLS[name],)), name)
 
 

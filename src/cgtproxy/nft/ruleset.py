@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from cgtproxy.config.model import Network, Tproxy
+from cgtproxy.nft import matches as match
 from cgtproxy.nft import model
 from cgtproxy.nft import statements as nft
 from cgtproxy.nft.decision import ANCESTOR_SET, CGROUP_MAP, ROOT_LEVEL, decision
@@ -100,16 +101,16 @@ def _output(plan: Plan, levels: Sequence[int]) -> list[Chain]:
     # The root's element is not for those that belong to direct connections; else it is enough to
     # look for those that were redirected.
     marked = plan.config.tproxies and ROOT_LEVEL not in levels
-    stray = nft.ct_marked() if marked else nft.ct_not_new()
-    undecided = nft.protocol("tcp"), stray, nft.verdict("jump", "socketless")
+    stray = match.ct_marked() if marked else match.ct_not_new()
+    undecided = match.protocol("tcp"), stray, nft.verdict("jump", "socketless")
     decided, returned = decision(plan, levels, acts, undecided=undecided)
     decide = nft.verdict("jump", decided[0].name)
     rules: list[Rule] = [
-        (nft.ct_reply(), nft.RETURN),
+        (match.ct_reply(), nft.RETURN),
         # Two comparisons cost less than the look-up in a set.
-        (nft.protocol("udp"), decide),
-        (nft.protocol("tcp"), decide),
-        (nft.protocol_not_in(PROTOCOL_SET), nft.verdict("goto", "non-tcp-udp")),
+        (match.protocol("udp"), decide),
+        (match.protocol("tcp"), decide),
+        (match.protocol_not_in(PROTOCOL_SET), nft.verdict("goto", "non-tcp-udp")),
         *returned,
     ]
     return [
@@ -126,14 +127,14 @@ def _tproxy_chains(plan: Plan) -> list[Chain]:
             "prerouting",
             (
                 # Others restore marks of connections (`ct mark`), so that answers have one, too.
-                (nft.from_loopback(), nft.ct_reply(), nft.RETURN),
-                (nft.from_loopback(), nft.mark_vmap(TPROXY_MAP)),
+                (match.from_loopback(), match.ct_reply(), nft.RETURN),
+                (match.from_loopback(), nft.mark_vmap(TPROXY_MAP)),
             ),
             Hook("filter", "prerouting", PRIORITY_TPROXY),
         ),
         Chain(
             "guard",
-            ((nft.marked(), nft.not_to_loopback(), nft.mark_in(MARK_SET), nft.DROP),),
+            ((match.marked(), match.not_to_loopback(), match.mark_in(MARK_SET), nft.DROP),),
             Hook("filter", "postrouting", PRIORITY_MANGLE),
         ),
     ]
@@ -153,35 +154,35 @@ def _mark_rules(plan: Plan, tproxy: Tproxy) -> list[Rule]:
     # What is sent to a fake-ip address cannot go direct.
     if tproxy.no_udp:
         refuse = nft.verdict("goto", "refuse")
-        rules += [(nft.protocol("udp"), to, refuse) for to in _in_pools(plan, VERSIONS)]
-        rules.append((nft.protocol("udp"), nft.ACCEPT))
+        rules += [(match.protocol("udp"), to, refuse) for to in _in_pools(plan, VERSIONS)]
+        rules.append((match.protocol("udp"), nft.ACCEPT))
     if tproxy.no_ipv6:
         rules += [(to, *redirect) for to in _in_pools(plan, [6])]
-        rules.append((nft.family(6), nft.ACCEPT))
+        rules.append((match.family(6), nft.ACCEPT))
     for query in queries(tproxy):
-        asked = nft.family(query.version), nft.protocol_port(query.protocol, DNS_PORT)
+        asked = match.family(query.version), match.protocol_port(query.protocol, DNS_PORT)
         if query.server_port == DNS_PORT:
             # NAT to where it goes anyway would be no NAT, and the mark would stay.
-            rules.append((nft.destination(query.server), asked[1], nft.ACCEPT))
+            rules.append((match.destination(query.server), asked[1], nft.ACCEPT))
         # Only a connection's first packet passes the nat chain; the others follow it unmarked.
-        rules.append((*asked, nft.ct_dnat(), nft.ACCEPT))
+        rules.append((*asked, match.ct_dnat(), nft.ACCEPT))
         if query.loopback:
-            rules.append((nft.destination_loopback(query.version), asked[1], *redirect))
+            rules.append((match.destination_loopback(query.version), asked[1], *redirect))
     # Not the end of the chain: that would lead back to `output`, to another decision.
     return [*rules, *bypassed(plan), redirect]
 
 
 def _in_pools(plan: Plan, versions: Iterable[int]) -> list[nft.Statement]:
-    return [nft.destination_in(v, POOL_SETS[v]) for v in versions if plan.pools[v]]
+    return [match.destination_in(v, POOL_SETS[v]) for v in versions if plan.pools[v]]
 
 
 def _tproxy_rules(tproxy: Tproxy) -> list[Rule]:
     """Where no socket takes a packet it is refused: it must not reach a local server instead."""
-    rules: list[Rule] = [(nft.protocol("tcp"), nft.tproxy(tproxy.port), nft.ACCEPT)]
+    rules: list[Rule] = [(match.protocol("tcp"), nft.tproxy(tproxy.port), nft.ACCEPT)]
     if not tproxy.no_udp:
-        rules.append((nft.protocol("udp"), nft.tproxy(tproxy.port), nft.ACCEPT))
-    error = nft.protocol_not_in(PROTOCOL_SET), nft.ACCEPT
-    return [*rules, error, (nft.protocol("tcp"), nft.reject_reset()), (nft.reject(),)]
+        rules.append((match.protocol("udp"), nft.tproxy(tproxy.port), nft.ACCEPT))
+    error = match.protocol_not_in(PROTOCOL_SET), nft.ACCEPT
+    return [*rules, error, (match.protocol("tcp"), nft.reject_reset()), (nft.reject(),)]
 
 
 def _dns_chains(plan: Plan) -> list[Chain]:
@@ -190,8 +191,8 @@ def _dns_chains(plan: Plan) -> list[Chain]:
     for tproxy in plan.hijacking:
         rules = (
             (
-                nft.family(query.version),
-                nft.protocol_port(query.protocol, DNS_PORT),
+                match.family(query.version),
+                match.protocol_port(query.protocol, DNS_PORT),
                 nft.set_mark(0),
                 nft.set_ct_mark(0),
                 nft.dnat(query.server, query.server_port),

@@ -46,6 +46,7 @@ class Change(NamedTuple):
     add_ancestors: Set[int] = NOBODY
 
     def __bool__(self) -> bool:
+        """Whether there is something to do."""
         return any(tuple(self))
 
 

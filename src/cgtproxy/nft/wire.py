@@ -95,6 +95,7 @@ ELEMENTS_PER_MESSAGE = 400
 
 
 def nft_message(kind: int, flags: int, body: bytes, seq: int, *, resource: int = 0) -> bytes:
+    """A netlink message with a struct nfgenmsg; `resource` is for the ends of a batch."""
     family = NFPROTO_INET if kind & _SUBSYSTEM else 0
     return message(kind, flags, struct.pack(">BBH", family, 0, resource) + body, seq)
 
@@ -108,6 +109,7 @@ def verdict(code: str, chain: str = "") -> bytes:
 
 
 def expression(name: str, *attributes: bytes) -> bytes:
+    """An expression in the list of a rule's."""
     return nested(LIST_ELEM, string(EXPR_NAME, name), nested(EXPR_DATA, *attributes))
 
 
