@@ -1,4 +1,7 @@
-"""What a query is answered with: fake-ip addresses, an error, or what others say."""
+"""Deciding what a query is answered with: fake-ip addresses, an error, or what others say.
+
+No socket, clock or file is used here.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,8 @@ from cgtproxy.proxy.protocols.dns_server import (
     truncate,
 )
 
-MAX_CACHED = 8192  # replies
-MAX_CACHED_QUERY = 512  # bytes of a query
+MAX_CACHED = 8192  # replies of one DNS server
+MAX_CACHED_QUERY = 512  # bytes of a query whose reply is cached
 
 # HTTPS and SVCB have hints of real addresses: who follows them goes past the fake-ip ones.
 _FAKE_IP_TYPES = frozenset((A, AAAA, ANY, HTTPS, SVCB))
@@ -53,31 +56,34 @@ _LOOPBACK = {A: b"\x7f\0\0\1", AAAA: bytes(15) + b"\1"}
 
 
 class Names(Protocol):
-    """The pool: which slot stands for which name."""
+    """What Answers needs of a fake-ip pool (`fakeip.pool.Pool`)."""
 
     @property
-    def ranges(self) -> Ranges: ...
+    def ranges(self) -> Ranges:
+        """The pool's networks."""
 
     def slot_for(self, name: str) -> int | None:
-        """The slot of the name, from now on in use; None if all are taken."""
+        """The name's slot, its own or a new one, from now on in use; None if all are in use."""
 
     def name(self, slot: int) -> str:
-        """Empty if it stands for none, as 0 does."""
+        """The slot's name; "" if it has none, as slot 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A query that other servers are to answer: `excluded` tells which."""
+    """A query for other servers: those of `exclude-upstream` if it is `excluded`, or `upstream`."""
 
     data: bytes
     query: Query
     excluded: bool
 
     def failure(self) -> bytes:
+        """The reply when none of them has answered: SERVFAIL."""
         return reply(self.data, self.query, SERVFAIL)
 
     def fit(self, answer: bytes, *, udp: bool) -> bytes:
-        """Their answer, as this client gets it. An answer that is none becomes SERVFAIL."""
+        """Their answer as the client gets it: with its id, and truncated if it is too long for a
+        datagram. What is no message becomes SERVFAIL."""
         if len(answer) < HEADER.size:
             return self.failure()
         if udp and len(answer) > self.query.udp_size:
@@ -86,7 +92,10 @@ class Forward:
 
 
 class Answers:
-    """The answers of one DNS server. `names` None: it makes no addresses up."""
+    """The answers of one DNS server. Without `names` it has no fake-ip, and forwards all.
+
+    Without `ipv6` no name has an IPv6 address.
+    """
 
     def __init__(self, dns: Dns, names: Names | None, ipv6: bool) -> None:
         self._names = names
@@ -97,15 +106,14 @@ class Answers:
         self._ipv6 = ipv6
         patterns = [translate(pattern.lower()) for pattern in dns.exclude]
         self._excluded = re.compile("|".join(patterns) or r"(?!)").match
-        # By a query without its id: a name and its slot (0: none is needed), and the reply
-        # without its id.
+        # By query without its id: name, slot (0 if the reply has no address), reply without its id.
         self._cache: dict[bytes, tuple[str, int, bytes]] = {}
 
     def answer(self, data: bytes) -> bytes | Forward | None:
-        """The reply to a message, or who is to be asked; None: there is none."""
-        if kept := self._cache.get(data[2:]):
-            name, slot, tail = kept
-            # The slot may have been given to another name since.
+        """The reply to a message, or that it is to be forwarded; None for what gets no reply."""
+        if cached := self._cache.get(data[2:]):
+            name, slot, tail = cached
+            # The slot may have got another name since.
             if not slot or (self._names and self._names.slot_for(name) == slot):
                 return data[:2] + tail
         if not is_query(data):
@@ -152,7 +160,7 @@ class Answers:
             records[AAAA].append(self._heads[AAAA] + names.ranges.address6(slot))
         if query.rrtype == ANY:
             return reply(data, query, NOERROR, *records[A], *records[AAAA])
-        # Programs ask for both types, so the other answer is kept, too.
+        # Programs ask for both types, so the other reply is cached, too.
         before, after = data[: query.end - 4], data[query.end - 2 :]
         replies = {}
         for rrtype, made in records.items():

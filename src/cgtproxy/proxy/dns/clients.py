@@ -1,6 +1,6 @@
-"""Asking one DNS server: over UDP, over TCP (RFC 7766), over TLS (RFC 7858).
+"""Clients of one DNS server: over UDP, TCP (RFC 7766) and TLS (RFC 7858).
 
-Messages go as they are, but for their ids, so that nothing is lost of what is not understood.
+Messages go as they are, but for their ids, so that what is not understood here is not lost.
 """
 
 from __future__ import annotations
@@ -17,26 +17,31 @@ from cgtproxy.proxy.io.addresses import numeric
 from cgtproxy.proxy.io.sockets import outgoing_datagrams
 from cgtproxy.proxy.protocols.dns import TC, is_answer
 
-_TIMEOUTS = (1.0, 2.0)  # seconds to wait for an answer, each time that the question is sent
-_IDLE = 60.0  # seconds until a connection is closed that nobody uses
+_TIMEOUTS = (1.0, 2.0)  # seconds to wait for an answer, each time that a query is sent
+_IDLE = 60.0  # seconds without an answer after which a connection is closed
 MAX_MESSAGE = 65535  # bytes of a message
 
 
 class AskError(Exception):
-    """The server gave no answer; says why."""
+    """The server has given no answer; says why."""
 
 
 class ClosedError(AskError):
-    """The server ended the connection."""
+    """The server has closed the connection."""
 
 
 class Client(Protocol):
+    """Whoever can be asked: one server, or several."""
+
     async def ask(self, query: bytes) -> bytes:
-        """The answer, with the id of the query. Raises AskError."""
+        """The answer to a well-formed query, with its id. Raises AskError."""
 
 
 class UdpClient:
-    """`tcp` is asked what has no room in a datagram."""
+    """Asks over UDP, directly; where the answer is truncated, `tcp` is asked.
+
+    `resolve` finds the addresses of `host`, which are tried in turn.
+    """
 
     def __init__(self, host: str, port: int, mark: int, resolve: Resolve, tcp: Client) -> None:
         self._host, self._port = host, port
@@ -45,6 +50,7 @@ class UdpClient:
         self._tcp = tcp
 
     async def ask(self, query: bytes) -> bytes:
+        """See Client."""
         failure = f"the name {self._host} is not found"
         for address in await self._resolve(self._host):
             try:
@@ -58,7 +64,10 @@ class UdpClient:
         raise AskError(failure)
 
     async def _ask(self, address: str, query: bytes) -> bytes:
-        """A port and an id of its own for each question keep guessed answers out (RFC 5452)."""
+        """Each query has a port and an id of its own, which keeps guessed answers out (RFC 5452).
+
+        Raises OSError.
+        """
         family, destination = numeric(address, self._port)
         with for_asyncio(outgoing_datagrams(family, self._mark)) as sock:
             sock.connect(destination)
@@ -80,7 +89,7 @@ async def _matching(sock: socket.socket, query: bytes) -> bytes:
 
 
 class StreamClient:
-    """One connection for all questions, opened when it is needed; with `context`, by TLS."""
+    """Asks over one connection, opened when it is needed by `route`; with `context` over TLS."""
 
     def __init__(
         self, route: Route, host: str, port: int, context: ssl.SSLContext | None = None
@@ -91,6 +100,7 @@ class StreamClient:
         self._opening: asyncio.Task[_Connection] | None = None
 
     async def ask(self, query: bytes) -> bytes:
+        """See Client."""
         used = self._connection is not None
         connection = await self._connected()
         try:
@@ -109,7 +119,7 @@ class StreamClient:
         return None if opening.result().closed else opening.result()
 
     async def _connected(self) -> _Connection:
-        """Who gives up waiting leaves the others their connection."""
+        """The connection, opened if need be. Shielded: others may wait for the same one."""
         if self._opening is None or (self._opening.done() and not self._connection):
             self._opening = asyncio.create_task(self._open())
         try:
@@ -130,7 +140,7 @@ class StreamClient:
 
 
 class _Connection:
-    """Questions go out as they come, and are answered in any order."""
+    """A connection with any number of queries on the way, answered in any order."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer

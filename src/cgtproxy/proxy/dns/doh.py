@@ -1,4 +1,7 @@
-"""DNS over HTTPS (RFC 8484). Imported where it is used: httpx and h2 need not be installed."""
+"""DNS over HTTPS (RFC 8484).
+
+Imported only where a configuration has it: httpx and h2 need not be installed.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,12 @@ _TIMEOUTS = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), TIME
 _HEADERS = [("Content-Type", "application/dns-message"), ("Accept", "application/dns-message")]
 _BROKEN = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
 _FAILURES = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
-_IDLE = 60.0  # seconds until a connection is closed that nobody uses
+_IDLE = 60.0  # seconds after which an unused connection is closed
 
 
 class HttpsClient:
+    """Asks https://HOST:PORT/PATH over HTTP/2, by connections of `route`."""
+
     def __init__(
         self, route: Route, host: str, port: int, path: str, context: ssl.SSLContext
     ) -> None:
@@ -31,6 +36,7 @@ class HttpsClient:
         )
 
     async def ask(self, query: bytes) -> bytes:
+        """See Client."""
         sent = b"\0\0" + query[2:]  # so that caches know it again (section 4.1)
         try:
             try:

@@ -1,4 +1,4 @@
-"""Several DNS servers, of which the first that works is asked."""
+"""Fail-over between DNS servers: the first that works is asked."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cgtproxy.proxy.dns.clients import AskError, Client
 from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.protocols.dns import NOTIMP, RCODE, REFUSED, SERVFAIL
 
-_LAST_RESORT = 30.0  # seconds that who has failed is asked only after the others
-_NO_ANSWERS = (SERVFAIL, NOTIMP, REFUSED)
+_PENALTY = 30.0  # seconds in which a server that has failed is asked after the others
+_TRY_NEXT = (SERVFAIL, NOTIMP, REFUSED)  # another server may know
 
 
 class FailoverClient:
-    """`clients` by what the log is to call them."""
+    """Asks several servers in turn, in the order of `clients`, whose keys are names for the log."""
 
     def __init__(self, clients: Mapping[str, Client], throttle: Throttle) -> None:
         self._clients = clients
@@ -23,7 +23,7 @@ class FailoverClient:
         self._failed: dict[str, float] = {}  # until when
 
     async def ask(self, query: bytes) -> bytes:
-        """Raises AskError."""
+        """The first answer that says something, or else the last refusal. Raises AskError."""
         refusal, failure = b"", "there is none"
         now = time.monotonic()
         for name in sorted(self._clients, key=lambda name: self._failed.get(name, 0.0) > now):
@@ -38,7 +38,7 @@ class FailoverClient:
                 self._put_last(name)
                 raise
             self._failed.pop(name, None)
-            if answer[3] & RCODE not in _NO_ANSWERS:
+            if answer[3] & RCODE not in _TRY_NEXT:
                 return answer
             refusal = answer
         if refusal:
@@ -46,4 +46,4 @@ class FailoverClient:
         raise AskError(failure)
 
     def _put_last(self, name: str) -> None:
-        self._failed[name] = time.monotonic() + _LAST_RESORT
+        self._failed[name] = time.monotonic() + _PENALTY

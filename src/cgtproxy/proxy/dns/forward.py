@@ -1,4 +1,4 @@
-"""Getting answers from elsewhere: the upstreams of one DNS server."""
+"""Forwarding queries to other DNS servers: the upstreams of one DNS server of ours."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.protocols.dns import HEADER
 from cgtproxy.proxy.upstreams.tls import client_context
 
-MAX_WAITING = 1000  # questions that wait for their answers
-_TIMEOUT = 8.0  # seconds, for all upstreams together
+MAX_WAITING = 1000  # queries that wait for their answers
+_TIMEOUT = 8.0  # seconds, for all upstreams of a query together
 
 _Question: TypeAlias = tuple[object, ...]
 
 
 class Forwarder:
-    """`route` leads to the upstreams, unless they are excluded ones."""
+    """Asks the servers of `upstream` by `route`, those of `exclude-upstream` directly.
+
+    Equal queries share one question. A client waits for at most its share of MAX_WAITING answers.
+    """
 
     def __init__(self, dns: Dns, route: Route, system: System, mark: int, throttle: Throttle):
         to_client = partial(_client, system=system, mark=mark)
@@ -40,17 +43,17 @@ class Forwarder:
         self._waiting = FairLimiter(MAX_WAITING)
 
     async def answer(self, forward: Forward, client: str, *, udp: bool) -> bytes:
-        """What the client gets; SERVFAIL if there is no answer."""
-        if not self._waiting.take(client):
-            waiting = f"{self._waiting.holders(client)} wait for upstreams already"
-            self._throttle.warning("DNS queries are refused", waiting)
+        """The reply for a client (its address as text); SERVFAIL if no upstream has answered."""
+        if not self._waiting.try_acquire(client):
+            usage = self._waiting.usage(client)
+            self._throttle.warning("DNS queries are refused", f"{usage} wait for upstreams already")
             return forward.failure()
         asking = self._ask(forward)
-        # What a client does not wait for any more costs as much until then.
-        asking.add_done_callback(lambda _: self._waiting.give_back(client))
+        # A client that has stopped waiting holds its permit until then: the work goes on.
+        asking.add_done_callback(lambda _: self._waiting.release(client))
         try:
             answer = await asyncio.shield(asking)
-        except AskError:  # has been told of
+        except AskError:  # has been logged
             return forward.failure()
         except TimeoutError:
             self._throttle.warning("no DNS upstream answers", f"in {_TIMEOUT:g} seconds")
@@ -58,8 +61,11 @@ class Forwarder:
         return forward.fit(_with_question(answer, forward), udp=udp)
 
     def _ask(self, forward: Forward) -> asyncio.Task[bytes]:
-        """Once, what many ask at a time. So there is no loop either where the upstream is a
-        resolver on this computer whose own queries come to us: they wait for themselves."""
+        """The task for a question, which those who ask it at the same time share.
+
+        So there is no loop where the upstream is a resolver on this computer whose own queries are
+        redirected to us: they wait for themselves, and time out.
+        """
         question = _question(forward)
         if not (asking := self._asking.get(question)):
             asking = asyncio.create_task(self._ask_upstreams(forward))
@@ -89,14 +95,15 @@ def _client(upstream: DnsUpstream, route: Route, system: System, mark: int) -> C
 
 
 def _question(forward: Forward) -> _Question:
-    """Equal for queries that have the same answer, but for what tells one client from another."""
+    """What the answer depends on: flags, question, the DO bit, and who is asked."""
     query = forward.query
     edns = query.edns and query.edns.dnssec_ok
     return forward.data[2:4], query.name, query.rrtype, query.class_, edns, forward.excluded
 
 
 def _with_question(answer: bytes, forward: Forward) -> bytes:
-    """In the letters, capital or small, in which this client has asked."""
+    """The answer with the client's own question: another may have written the name in other case,
+    and clients compare it (draft-vixie-dnsext-dns0x20)."""
     question = forward.data[HEADER.size : forward.query.end]
     if answer[HEADER.size : forward.query.end].lower() != question.lower():
         return answer

@@ -1,4 +1,4 @@
-"""The process that answers DNS for all TPROXYs: names are given addresses by one process alone."""
+"""The resolver process: it puts the parts together, and serves until it is told to end."""
 
 from __future__ import annotations
 
@@ -26,13 +26,16 @@ from cgtproxy.proxy.io.addresses import SocketAddress
 from cgtproxy.proxy.io.throttle import Throttle
 from cgtproxy.proxy.upstreams.selection import Health, UpstreamSelector
 
-_LAST_ANSWERS = 0.5  # seconds to wait for them at the end
+_GRACE = 0.5  # seconds for answers of others that are still to come, at the end
 
 log = logging.getLogger("cgtproxy")
 
 
 class Resolver:
-    """`sockets` are those of each TPROXY that has a DNS server, by name; `tables` has all pools."""
+    """`sockets` are those of each TPROXY with a DNS server, by its name; `tables` has all pools.
+
+    `targets` are the addresses of the upstreams, `health` tells which of them work.
+    """
 
     def __init__(
         self,
@@ -50,7 +53,7 @@ class Resolver:
         self._throttle = Throttle()
 
     def run(self, alive: int) -> None:
-        """Until SIGTERM or the end of the pipe `alive`."""
+        """Serve until SIGTERM, SIGINT or the end of the pipe `alive` (a descriptor)."""
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # is the supervisor's
         if not self._tables:
             asyncio.run(self._serve({}, alive))
@@ -91,7 +94,7 @@ class Resolver:
         for service in services:
             service.stop()
         await asyncio.wait(
-            [asyncio.ensure_future(service.finish()) for service in services], timeout=_LAST_ANSWERS
+            [asyncio.ensure_future(service.finish()) for service in services], timeout=_GRACE
         )
 
     async def _serve_tproxy(
@@ -109,7 +112,7 @@ class Resolver:
             service.serve_datagrams(for_asyncio(sock))
         for sock in sockets.streams:
             await service.serve_streams(for_asyncio(sock))
-        # Our workers ask for what they cannot send on by name: real addresses.
+        # Our workers ask for real addresses, where they cannot pass a name on: no fake-ip there.
         real = Service(Answers(dns, None, ipv6=True), forwarder, self._batches, self._throttle)
         real.serve_workers(for_asyncio(sockets.workers))
         return service, real

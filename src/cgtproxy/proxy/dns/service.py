@@ -15,17 +15,20 @@ from cgtproxy.proxy.dns.forward import Forwarder
 from cgtproxy.proxy.io.mmsg import BATCH
 from cgtproxy.proxy.io.throttle import Throttle
 
-MAX_CONNECTIONS = 500
-_WORKERS = "our workers"  # as one client: each of them asks for all of its clients
-_MAX_PIPELINED = 100  # questions of one connection that wait for others' answers
-_IDLE = 10.0  # seconds until a connection is closed that asks nothing, or does not listen
+MAX_CONNECTIONS = 500  # of all clients
+_WORKERS = "our workers"  # count as one client, as each of them asks for all of its clients
+_MAX_PIPELINED = 100  # queries of one connection that wait for others' answers
+_IDLE = 10.0  # seconds until a connection is closed that asks nothing, or does not read
 _READ_AHEAD = 4096  # bytes of one connection
-_BATCHES = 16  # in a row, before others get their turn
-_MAX_MESSAGE = 65535
+_BATCHES = 16  # in a row, before other sockets get their turn
+_MAX_MESSAGE = 65535  # bytes
 
 
 class Service:
-    """One DNS server. `answers` says what it is asked for, or that `forwarder` has to."""
+    """One DNS server: `answers` replies, or says what `forwarder` is to ask others.
+
+    Made and used within a running event loop. `batches` may be shared.
+    """
 
     def __init__(
         self, answers: Answers, forwarder: Forwarder, batches: Batches, throttle: Throttle
@@ -40,24 +43,26 @@ class Service:
         self._connections = FairLimiter(MAX_CONNECTIONS)
 
     def serve_datagrams(self, sock: socket.socket) -> None:
+        """Answer on a UDP socket."""
         self._sources.append(sock)
         self._loop.add_reader(sock, self._receive_batches, sock.fileno())
 
     def serve_workers(self, sock: socket.socket) -> None:
-        """On a UNIX socket."""
+        """Answer our workers on a UNIX datagram socket."""
         self._sources.append(sock)
         self._loop.add_reader(sock, self._receive, sock)
 
     async def serve_streams(self, sock: socket.socket) -> None:
+        """Answer on a listening TCP socket."""
         await asyncio.start_server(self._converse, sock=sock, limit=_READ_AHEAD)
 
     def stop(self) -> None:
-        """Leave further datagrams to whoever serves the sockets next."""
+        """Receive no more: what comes now waits in the sockets for the next resolver."""
         for sock in self._sources:
             self._loop.remove_reader(sock)
 
     async def finish(self) -> None:
-        """Wait for the answers of others that are still to come."""
+        """Wait for the replies that others' answers are still needed for."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -93,7 +98,7 @@ class Service:
                 data, client = sock.recvfrom(_MAX_MESSAGE)
             except OSError:
                 return
-            if client:  # else it has no address to be answered at
+            if client:  # otherwise it has no address to answer to
                 self._start(self._answer_worker(sock, client, self._answers.answer(data)))
 
     async def _answer_worker(
@@ -111,20 +116,21 @@ class Service:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = writer.get_extra_info("peername")[0].partition("%")[0]  # as Envelope.host
-        if not self._connections.take(client):
-            are_open = f"{self._connections.holders(client)} are open already"
-            self._throttle.warning("DNS over TCP is refused", are_open)
+        if not self._connections.try_acquire(client):
+            usage = self._connections.usage(client)
+            self._throttle.warning("DNS over TCP is refused", f"{usage} are open already")
             writer.transport.abort()
             return
         try:
             await _Conversation(self._answers, self._forwarder, client, reader, writer).run()
         finally:
-            self._connections.give_back(client)
+            self._connections.release(client)
             writer.transport.abort()
 
 
 class _Conversation:
-    """One connection, whose questions are answered in the order in which that is possible."""
+    """One connection. Queries are answered as soon as they can be, in any order (RFC 7766,
+    section 7)."""
 
     def __init__(
         self,
@@ -142,7 +148,7 @@ class _Conversation:
         writer.transport.set_write_buffer_limits(0)  # drain() means that the kernel has all
 
     async def run(self) -> None:
-        """Until the client ends it, is silent for long, does not read, or sends nonsense."""
+        """Until the client closes it, is silent for long, does not read, or sends nonsense."""
         with contextlib.suppress(ExceptionGroup):
             async with asyncio.TaskGroup() as tasks:
                 while data := await self._read():
@@ -162,7 +168,7 @@ class _Conversation:
             self._room.release()
 
     async def _read(self) -> bytes:
-        """Empty at the end; a client may go on listening after its end (RFC 7766, 6.2.3)."""
+        """The next query; b"" at the end, after which the client may still read replies."""
         try:
             async with asyncio.timeout(_IDLE):
                 size = int.from_bytes(await self._reader.readexactly(2), "big")

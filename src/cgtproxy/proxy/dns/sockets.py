@@ -9,7 +9,7 @@ from cgtproxy.proxy.io.sockets import Socket
 
 
 class DnsListenSockets(NamedTuple):
-    """Those of one TPROXY's DNS server. On `workers` our own processes ask for real addresses."""
+    """Those of one TPROXY's DNS server: TCP, UDP, and one AF_UNIX on which our own workers ask."""
 
     streams: Sequence[Socket]
     datagrams: Sequence[Socket]

@@ -1,4 +1,8 @@
-"""The computer's own way of resolving names: its hosts file, then its DNS servers, directly."""
+"""`system://`: hosts(5), then the DNS servers of resolv.conf(5), asked directly.
+
+getaddrinfo(3) would not do: its sockets have no mark, so that a rule for all programs would send
+its queries back here.
+"""
 
 from __future__ import annotations
 
@@ -27,42 +31,39 @@ from cgtproxy.proxy.protocols.dns_server import address_of_pointer, parse_query,
 
 _PORT = 53
 _TTL = 60  # seconds, of what the hosts file says
-_SHORTEST = 10.0  # seconds that the addresses of a DNS server are kept
+_MIN_TTL = 10.0  # seconds for which the addresses of a DNS server are remembered at least
 _FAMILIES = {A: socket.AF_INET, AAAA: socket.AF_INET6}
 
 
 class System:
-    """The Client of `system://`, and what the others find the addresses of their servers by.
-
-    getaddrinfo(3) would not do: its sockets have no mark, so that a rule for all programs would
-    send its questions back here.
-    """
+    """The Client of `system://`; other clients find the addresses of their servers by it, too."""
 
     def __init__(self, mark: int, throttle: Throttle) -> None:
         self.direct = DirectRoute(mark, self.addresses)
         self._mark = mark
         self._throttle = throttle
         self._servers: list[str] = []
-        self._ranked = FailoverClient({}, throttle)
-        self._known: dict[str, tuple[float, list[str]]] = {}  # until when, by name
+        self._failover = FailoverClient({}, throttle)
+        self._cache: dict[str, tuple[float, list[str]]] = {}  # until when, by name
 
     async def ask(self, query: bytes) -> bytes:
+        """See Client. What the hosts file knows is not asked of anybody."""
         return from_hosts(query) or await self._current().ask(query)
 
     async def addresses(self, host: str) -> Sequence[str]:
-        """Those of `host`, which may be one; none for a name that is not found now."""
+        """The addresses of `host`, as text: itself if it is one, none if it is not found now."""
         if is_address(host):
             return [host]
         if found := system.hosts(host):
             return found
-        until, found = self._known.get(host, (0.0, []))
+        until, found = self._cache.get(host, (0.0, []))
         if time.monotonic() < until:
             return found
         answers = await asyncio.gather(*(self._look_up(host, rrtype) for rrtype in _FAMILIES))
         found = [address for _, addresses in answers for address in addresses]
         if found:
             ttl = min(ttl for ttl, addresses in answers if addresses)
-            self._known[host] = time.monotonic() + max(ttl, _SHORTEST), found
+            self._cache[host] = time.monotonic() + max(ttl, _MIN_TTL), found
         return found
 
     async def _look_up(self, host: str, rrtype: int) -> tuple[int, list[str]]:
@@ -78,8 +79,8 @@ class System:
         if servers != self._servers:
             self._servers = servers
             clients = {server: self._client(server) for server in servers}
-            self._ranked = FailoverClient(clients, self._throttle)
-        return self._ranked
+            self._failover = FailoverClient(clients, self._throttle)
+        return self._failover
 
     def _client(self, server: str) -> UdpClient:
         tcp = StreamClient(self.direct, server, _PORT)
@@ -87,7 +88,7 @@ class System:
 
 
 def from_hosts(data: bytes) -> bytes | None:
-    """The answer to a query about what is in the hosts file."""
+    """The reply to a query for A, AAAA or PTR that the hosts file answers; None if it does not."""
     try:
         query = parse_query(data)
         if query.rrtype == PTR and (address := address_of_pointer(query.name)):

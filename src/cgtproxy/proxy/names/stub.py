@@ -1,4 +1,4 @@
-"""Looking names up by DNS on the reactor: a stub resolver (RFC 1034, section 5.3.1)."""
+"""A stub resolver on the reactor (RFC 1034, section 5.3.1): addresses of names, by DNS."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ from cgtproxy.proxy.protocols.dns import (
     parse_addresses,
 )
 
-Done: TypeAlias = Callable[[list[str]], None]
+Done: TypeAlias = Callable[[list[str]], None]  # gets the addresses, as text
 Server: TypeAlias = tuple[int, Address | bytes | str]  # family and address
 
-_TIMEOUT = 2.0  # seconds without an answer, after which the next server is asked, or the same again
+_TIMEOUT = 2.0  # seconds without an answer after which the next server is asked, or the only one
 _MAX_ATTEMPTS = 5
-_SECOND_ANSWER = 0.3  # seconds that the second answer may come later, where the first is enough
+_SECOND_ANSWER = 0.3  # seconds to wait for it where the first has addresses
 _MAX_CACHED = 1024  # names
-_MAX_TTL = 300  # seconds
+_MAX_TTL = 300  # seconds in the cache
 _READ = 65535
 _FAMILIES = {A: AF_INET, AAAA: AF_INET6}
 _AF_UNIX = int(socket.AF_UNIX)
 
 
 class Stub:
-    """`servers` tells, for each look-up, who may be asked, by UDP or over AF_UNIX.
+    """Looks up A and AAAA, with a cache. `mark` is that of its sockets.
 
-    `known` has the addresses of names that nobody need be asked for.
+    `servers` returns, for each look-up, who may be asked, over UDP or AF_UNIX; `known` the
+    addresses of a name for which nobody need be asked, such as those in the hosts file.
     """
 
     def __init__(
@@ -54,21 +55,22 @@ class Stub:
         self.servers = servers
         self.mark = mark
         self._known = known
-        self._open: dict[str, _LookUp] = {}
+        self._pending: dict[str, _LookUp] = {}
         self._cache: dict[str, tuple[float, list[str]]] = {}  # until when, in the order of asking
 
     def look_up(self, name: str, done: Done) -> None:
-        """Call `done` once, later, where sockets may be made, with the addresses as text.
+        """Call `done` once, with the addresses of `name` as text, A first; an address is its own.
 
-        There are none for a name that has none, or of which nobody knows now.
+        There are none for a name that has none, or that cannot be looked up now. `done` is never
+        called from here, but by Reactor.soon(), where sockets may be made.
         """
         name = name.lower().rstrip(".")
         if known := self._recall(name):
             self.reactor.soon(lambda: done(known))
-        elif name in self._open:
-            self._open[name].waiting.append(done)
+        elif name in self._pending:
+            self._pending[name].waiting.append(done)
         else:
-            self._open[name] = look_up = _LookUp(self, name)
+            self._pending[name] = look_up = _LookUp(self, name)
             look_up.waiting.append(done)
             self.reactor.soon(look_up.ask)
 
@@ -81,8 +83,8 @@ class Stub:
         return addresses if time.monotonic() < until else []
 
     def ended(self, look_up: _LookUp, addresses: list[str], ttl: int) -> None:
-        """All of its results are there, or none will come."""
-        del self._open[look_up.name]
+        """Take the result of a look-up; a `ttl` of 0 is not to be cached."""
+        del self._pending[look_up.name]
         self._cache.pop(look_up.name, None)
         if ttl:
             until = time.monotonic() + min(ttl, _MAX_TTL)
@@ -95,7 +97,10 @@ class Stub:
 
 
 class _LookUp:
-    """Both questions about one name. What was asked first may be answered last, and counts."""
+    """Both questions about one name, asked of one server after the other.
+
+    The first answer to each question counts, also that of a server that was given up.
+    """
 
     def __init__(self, stub: Stub, name: str) -> None:
         self.name = name
@@ -161,7 +166,7 @@ class _LookUp:
 
 
 class _Exchange:
-    """What was asked of one server, by a socket and with ids that others cannot guess."""
+    """The questions to one server, from a port and with ids that others cannot guess (RFC 5452)."""
 
     def __init__(self, look_up: _LookUp, server: Server) -> None:
         self._look_up = look_up
