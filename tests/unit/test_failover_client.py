@@ -25,10 +25,10 @@ class Quick:
 
 def test_who_took_all_the_time_is_asked_last() -> None:
     async def main() -> bytes:
-        ranked = FailoverClient({"slow": Slow(), "quick": Quick()}, Throttle())
+        client = FailoverClient({"slow": Slow(), "quick": Quick()}, Throttle())
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
-                await ranked.ask(b"")
-        return await ranked.ask(b"")
+                await client.ask(b"")
+        return await client.ask(b"")
 
     assert asyncio.run(main()) == ANSWER
