@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from typing import TypeAlias
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from cgtproxy.config.model import Dns, DnsUpstream
 from cgtproxy.proxy.dns.answers import Forward
@@ -20,7 +20,16 @@ from cgtproxy.proxy.upstreams.tls import client_context
 MAX_WAITING = 1000  # queries that wait for their answers
 _TIMEOUT = 8.0  # seconds, for all upstreams of a query together
 
-_Question: TypeAlias = tuple[object, ...]
+
+class _Question(NamedTuple):
+    """What an answer depends on; the rest of a query only tells one client from another."""
+
+    flags: bytes
+    name: str
+    rrtype: int
+    class_: int
+    dnssec_ok: bool | None  # None without EDNS
+    excluded: bool
 
 
 class Forwarder:
@@ -30,15 +39,13 @@ class Forwarder:
     """
 
     def __init__(self, dns: Dns, route: Route, system: System, mark: int, throttle: Throttle):
-        to_client = partial(_client, system=system, mark=mark)
+        def client(upstreams: Iterable[DnsUpstream], route: Route) -> FailoverClient:
+            clients = {str(u): _client(u, route, system, mark) for u in upstreams}
+            return FailoverClient(clients, throttle)
+
         self._throttle = throttle
-        self._upstreams = {
-            excluded: FailoverClient({str(u): to_client(u, way) for u in upstreams}, throttle)
-            for excluded, upstreams, way in (
-                (False, dns.upstreams, route),
-                (True, dns.exclude_upstreams, system.direct),
-            )
-        }
+        self._upstream = client(dns.upstreams, route)
+        self._exclude_upstream = client(dns.exclude_upstreams, system.direct)
         self._asking: dict[_Question, asyncio.Task[bytes]] = {}
         self._waiting = FairLimiter(MAX_WAITING)
 
@@ -75,7 +82,8 @@ class Forwarder:
 
     async def _ask_upstreams(self, forward: Forward) -> bytes:
         async with asyncio.timeout(_TIMEOUT):
-            return await self._upstreams[forward.excluded].ask(forward.data)
+            client = self._exclude_upstream if forward.excluded else self._upstream
+            return await client.ask(forward.data)
 
 
 def _client(upstream: DnsUpstream, route: Route, system: System, mark: int) -> Client:
@@ -95,10 +103,10 @@ def _client(upstream: DnsUpstream, route: Route, system: System, mark: int) -> C
 
 
 def _question(forward: Forward) -> _Question:
-    """What the answer depends on: flags, question, the DO bit, and who is asked."""
     query = forward.query
-    edns = query.edns and query.edns.dnssec_ok
-    return forward.data[2:4], query.name, query.rrtype, query.class_, edns, forward.excluded
+    dnssec_ok = query.edns.dnssec_ok if query.edns else None
+    flags = forward.data[2:4]
+    return _Question(flags, query.name, query.rrtype, query.class_, dnssec_ok, forward.excluded)
 
 
 def _with_question(answer: bytes, forward: Forward) -> bytes:
