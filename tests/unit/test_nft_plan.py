@@ -79,7 +79,7 @@ def test_overlapping_bypass_entries_are_merged(
     assert merged == {4: list(map(ip_network, four)), 6: list(map(ip_network, six))}
 
 
-def test_made_up_addresses_are_carved_out_of_the_bypass() -> None:
+def test_fake_ip_addresses_are_carved_out_of_the_bypass() -> None:
     pool = FakePool(IPv4Network("198.18.0.0/15"), IPv6Network("fc00::/8"))
     bypass = ("198.16.0.0/14", "198.19.0.0/16", "fc00::/7", "::1")
     made = plan(Tproxy("t", 1, 1, server=server_of(pool)), bypass=bypass)

@@ -57,7 +57,7 @@ class Service:
         await asyncio.start_server(self._converse, sock=sock, limit=_READ_AHEAD)
 
     def stop(self) -> None:
-        """Receive no more: what comes now waits in the sockets for the next resolver."""
+        """Receive no more datagrams: they wait in the sockets for the next resolver."""
         for sock in self._sources:
             self._loop.remove_reader(sock)
 
