@@ -69,6 +69,19 @@ def test_workers_touches_count_even_for_those_next_in_line() -> None:
     assert pool.slot_for("c") is None
 
 
+def test_one_that_is_used_while_it_waits_goes_to_the_end_of_the_queue() -> None:
+    """Although by then it may be the least recently used again: the store must know who is next."""
+    pool, clock = full(4)
+    clock.time += LONG
+    assert pool.waiting() == [1, 2]
+    pool.table.touch(2)
+    clock.time += 1
+    for slot in range(3, 15):
+        pool.table.touch(slot)
+    clock.time += LONG
+    assert [pool.slot_for(name) for name in "abc"] == [1, 3, 2]
+
+
 def test_those_next_in_line_are_known_before_they_are_needed() -> None:
     """The store's promise rests on it."""
     pool, clock = full(6)

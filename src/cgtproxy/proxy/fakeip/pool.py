@@ -18,7 +18,8 @@ class Pool:
     """Gives slots to names, by least recent use.
 
     The slots that are next to get another name wait in a queue, still with their own, so that
-    the store can write down which they are before it happens.
+    the store can write down which they are before it happens. One that is used while it waits goes
+    to the end, so up to MAX_WAITING others may get a name before it that were used later.
 
     Other processes stamp slots without telling, so the time in a heap record may be too old: the
     table is asked again when the record's turn comes. A record is one number, time * size + slot,
