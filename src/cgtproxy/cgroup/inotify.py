@@ -32,12 +32,16 @@ _remove_watch.argtypes = (ctypes.c_int, ctypes.c_int)
 
 
 class Event(NamedTuple):
+    """Something that happened to `name` in the directory of a watch; `mask` has IN_* bits."""
+
     watch: int
     mask: int
     name: bytes
 
 
 class Inotify:
+    """An inotify instance. Raises CgtproxyError where there can be no more of them."""
+
     def __init__(self) -> None:
         self._fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._fd < 0:
@@ -50,9 +54,11 @@ class Inotify:
             )
 
     def fileno(self) -> int:
+        """The descriptor, readable when there are events."""
         return self._fd
 
     def close(self) -> None:
+        """End all watches."""
         os.close(self._fd)
 
     def add(self, path: bytes, mask: int) -> int:

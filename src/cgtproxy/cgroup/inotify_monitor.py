@@ -54,9 +54,11 @@ class InotifyMonitor:
         self.resync()
 
     def fileno(self) -> int:
+        """The descriptor, readable when there is something to read()."""
         return self._inotify.fileno()
 
     def close(self) -> None:
+        """Stop watching."""
         self._inotify.close()
 
     def read(self) -> None:

@@ -20,18 +20,24 @@ class Monitor(Protocol):
     tree: Tree
 
     @property
-    def lost(self) -> bool: ...
+    def lost(self) -> bool:
+        """Whether news was lost, so that resync() is needed."""
 
     @property
-    def fault(self) -> CgtproxyError | None: ...
+    def fault(self) -> CgtproxyError | None:
+        """Why some cgroups are not watched, None if all are."""
 
-    def fileno(self) -> int: ...
+    def fileno(self) -> int:
+        """The descriptor, readable when there is something to read()."""
 
-    def read(self) -> None: ...
+    def read(self) -> None:
+        """Bring `tree` up to date with the events that are pending."""
 
-    def resync(self) -> None: ...
+    def resync(self) -> None:
+        """Bring `tree` up to date with all that is there."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Stop watching."""
 
 
 def open_monitor(kind: MonitorKind, root: Root, policy: Policy) -> Monitor:

@@ -13,7 +13,10 @@ DEEPEST_LEVEL = 255
 
 
 class Policy(Protocol):
-    def decide(self, path: bytes, inherited: Decision) -> tuple[int | None, Decision]: ...
+    """What decides about cgroups."""
+
+    def decide(self, path: bytes, inherited: Decision) -> tuple[int | None, Decision]:
+        """The index of the rule that matches `path`, None if none does, and the decision."""
 
 
 class Unit(NamedTuple):
@@ -69,6 +72,7 @@ class Cgroup:
 
     @property
     def inherited(self) -> Decision:
+        """The decision that it has where no rule matches: its parent's."""
         return DIRECT if self.parent is None else self.parent.decision
 
     @property
@@ -124,6 +128,7 @@ class Tree:
         return bool(unused)
 
     def appear(self, parent: Cgroup, name: bytes, cgroup_id: int) -> Cgroup:
+        """Add a cgroup, and decide about it."""
         cgroup = Cgroup(name, cgroup_id, parent, parent.level + 1)
         parent.children[name] = cgroup
         self.size += 1
@@ -131,6 +136,7 @@ class Tree:
         return cgroup
 
     def find(self, path: bytes) -> Cgroup | None:
+        """The cgroup of that path, None if it is not known."""
         cgroup = self.root
         for name in filter(None, path.split(b"/")):
             if name not in cgroup.children:

@@ -69,6 +69,7 @@ class SizeWarning:
         self._next = MANY
 
     def check(self, tree: Tree) -> None:
+        """Warn if there are too many by now."""
         if tree.size < MANY // 2:
             self._next = MANY
         if tree.size < self._next:

@@ -27,7 +27,10 @@ _TimerSpec = ctypes.c_long * 4  # struct itimerspec: interval, value; seconds, n
 
 
 class Readable(Protocol):
-    def fileno(self) -> int: ...
+    """What has a file descriptor: a socket, a pipe, another loop."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
 
 
 class EventLoop:
@@ -56,6 +59,7 @@ class EventLoop:
         self._epoll.modify(source.fileno(), select.EPOLLIN | (select.EPOLLOUT if wanted else 0))
 
     def unwatch(self, source: Readable) -> None:
+        """Call back no more; before `source` is closed."""
         del self._readers[source.fileno()]
         self._epoll.unregister(source.fileno())
 
@@ -123,17 +127,21 @@ class NestedLoop(EventLoop):
         self.watch(self._timer, self._timer.read)
 
     def fileno(self) -> int:
+        """The descriptor, readable when there is something to do in a turn."""
         return self._epoll.fileno()
 
     def close(self) -> None:
+        """Watch nothing any more."""
         self._epoll.close()
         self._timer.close()
 
     def after(self, delay: float, callback: Callback) -> None:
+        """As EventLoop.after()."""
         super().after(delay, callback)
         self._set_timer()
 
     def turn(self, seconds: float | None = 0) -> None:
+        """As EventLoop.turn(); by default without waiting."""
         super().turn(seconds)
         self._set_timer()
 

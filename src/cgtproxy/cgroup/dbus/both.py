@@ -30,16 +30,20 @@ class BothMonitor:
 
     @property
     def lost(self) -> bool:
+        """Whether news was lost, so that resync() is needed."""
         return self._inotify.lost
 
     @property
     def fault(self) -> CgtproxyError | None:
+        """Why inotify does not watch some cgroups, None if it watches all."""
         return self._inotify.fault
 
     def fileno(self) -> int:
+        """The descriptor, readable when there is something to read()."""
         return self._loop.fileno()
 
     def close(self) -> None:
+        """Stop watching."""
         self._managers.close()
         self._loop.close()
         self._inotify.close()
@@ -57,6 +61,7 @@ class BothMonitor:
             log.warning("%s", message or "systemd is heard again")
 
     def resync(self) -> None:
+        """Compare everything with the file system."""
         self._inotify.resync()
 
     def _take(self, news: News) -> None:

@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def label(cgroup: Cgroup, unit: Unit) -> None:
+    """Set the unit that lives in `cgroup`, and log a change of it."""
     if cgroup.unit == unit:
         return
     cgroup.unit = unit

@@ -49,9 +49,11 @@ class Link:
 
     @property
     def settled(self) -> bool:
+        """Whether all units have been listed, or cannot be now."""
         return self.fault is not None or self.conversation.settled
 
     def close(self) -> None:
+        """End the connection, for good."""
         self._closed = True
         self._hang_up()
 

@@ -31,9 +31,11 @@ class Managers:
 
     @property
     def fault(self) -> CgtproxyError | None:
+        """Why one of them is not heard now, None if all are."""
         return next((link.fault for link in self._links() if link.fault), None)
 
     def close(self) -> None:
+        """End all connections."""
         for link in self._links():
             link.close()
 

@@ -47,16 +47,20 @@ class DbusMonitor:
 
     @property
     def fault(self) -> CgtproxyError | None:
+        """Which manager is not heard now, None if all are."""
         return self._managers.fault
 
     def fileno(self) -> int:
+        """The descriptor, readable when there is something to read()."""
         return self._loop.fileno()
 
     def close(self) -> None:
+        """Stop watching."""
         self._managers.close()
         self._loop.close()
 
     def read(self) -> None:
+        """Handle what the managers have sent."""
         self._loop.turn()
 
     def resync(self) -> None:

@@ -35,6 +35,7 @@ def unit_name(path: str) -> str:
 
 
 def unit_path(name: str) -> str:
+    """The object path of a unit."""
     return UNIT_PATH + re.sub("[^A-Za-z0-9]|^[0-9]", lambda match: f"_{ord(match[0]):02x}", name)
 
 
