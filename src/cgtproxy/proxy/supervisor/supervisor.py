@@ -12,7 +12,6 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from cgtproxy import __version__
 from cgtproxy.config.model import Config
@@ -27,19 +26,11 @@ from cgtproxy.proxy.supervisor.processes import Restarts, describe, spawn
 from cgtproxy.proxy.supervisor.resolver_manager import ResolverManager
 from cgtproxy.proxy.upstreams.health_check import HealthChecker
 from cgtproxy.proxy.upstreams.secrets import with_secrets
-from cgtproxy.proxy.upstreams.selection import Health
 from cgtproxy.proxy.worker.worker import DRAIN, Worker, tune
 from cgtproxy.runtime.event_loop import Callback
 from cgtproxy.runtime.notify import Notifier
 
 log = logging.getLogger("cgtproxy")
-
-
-class Watch(NamedTuple):
-    """The health of one configuration's upstreams, and who checks it."""
-
-    health: Health
-    checker: HealthChecker
 
 
 class Supervisor:
@@ -60,14 +51,18 @@ class Supervisor:
         self._workers: dict[int, int] = {}  # pid → number
         self._draining: set[int] = set()
         self._restarts = Restarts(self._loop)
-        self._watch: Watch | None = None  # before the first upstreams' names are looked up
-        self._coming: Watch | None = None  # of the configuration whose names are being looked up
+        self._checker: HealthChecker | None = (
+            None  # in force
+        )
+        self._coming: HealthChecker | None = (
+            None  # is looking names up
+        )
         # Nobody writes to it: its end tells the workers that this process is gone.
         self._alive_reader, self._alive_writer = os.pipe()
 
     def run(self) -> None:
         """Serve until SIGTERM, SIGINT or the daemon's end. Raises CgtproxyError at the start."""
-        watch = self._new_watch(self._config)
+        checker = self._new_checker(self._config)
         self._listen(self._config)
         if self._daemon is not None:
             self._loop.register(self._daemon, lambda _: self._loop.stop())
@@ -75,13 +70,13 @@ class Supervisor:
         self._loop.on_signal(signal.SIGINT, self._loop.stop)
         self._loop.on_signal(signal.SIGHUP, self._reload)
         self._loop.on_signal(signal.SIGCHLD, self._reap)
-        self._prepare(watch, partial(self._begin, watch))
+        self._prepare(checker, partial(self._begin, checker))
         self._loop.run()
         self._notifier.stopping()
         self._stop()
 
-    def _begin(self, watch: Watch) -> None:
-        self._renew(watch)
+    def _begin(self, checker: HealthChecker) -> None:
+        self._renew(checker)
         log.info("cgtproxy %s: %s", __version__, self._status())
         self._notifier.ready(self._status())
 
@@ -105,22 +100,21 @@ class Supervisor:
         require_packages(config)
         return config
 
-    def _new_watch(self, config: Config) -> Watch:
-        health = Health(config.remote_upstreams)
-        known = self._watch.checker.targets if self._watch else {}
-        return Watch(health, HealthChecker(config, self._loop, health, known, self._moved))
+    def _new_checker(self, config: Config) -> HealthChecker:
+        known = self._checker.targets if self._checker else {}
+        return HealthChecker(config, self._loop, known, self._moved)
 
-    def _prepare(self, watch: Watch, then: Callback) -> None:
+    def _prepare(self, checker: HealthChecker, then: Callback) -> None:
         """Call `then` when the upstreams' names are looked up, unless there is a later call."""
         if self._coming:
-            self._coming.checker.stop()
-        self._coming = watch
+            self._coming.stop()
+        self._coming = checker
 
         def prepared() -> None:
             self._coming = None
             then()
 
-        watch.checker.prepare(prepared)
+        checker.prepare(prepared)
 
     def _listen(self, config: Config) -> None:
         """Go over to the sockets for this configuration, or raise CgtproxyError."""
@@ -144,8 +138,8 @@ class Supervisor:
     def _be_worker(self, number: int) -> None:
         os.close(self._alive_writer)
         self._loop.leave()
-        assert self._watch
-        health, targets = self._watch.health, self._watch.checker.targets
+        assert self._checker
+        health, targets = self._checker.health, self._checker.targets
         sockets = self._listen_sockets.of(self._config, number)
         resolvers = self._resolver.addresses(self._config)
         self._listen_sockets.leave(number)
@@ -161,8 +155,8 @@ class Supervisor:
         os.close(self._alive_writer)
         self._loop.leave()
         self._listen_sockets.leave()
-        assert self._watch
-        health, targets = self._watch.health, self._watch.checker.targets
+        assert self._checker
+        health, targets = self._checker.health, self._checker.targets
         tune()
         Resolver(self._config, sockets, pools, targets, health).run(self._alive_reader)
 
@@ -190,7 +184,7 @@ class Supervisor:
         self._notifier.reloading()
         try:
             config = self._loaded()
-            watch = self._new_watch(config)
+            checker = self._new_checker(config)
         except NothingToServeError:
             log.info("no TPROXY has an upstream any more")
             self._loop.stop()
@@ -198,44 +192,44 @@ class Supervisor:
         except (CgtproxyError, OSError) as error:
             self._keep(error)
         else:
-            self._prepare(watch, partial(self._apply, config, watch))
+            self._prepare(checker, partial(self._apply, config, checker))
 
-    def _apply(self, config: Config, watch: Watch) -> None:
+    def _apply(self, config: Config, checker: HealthChecker) -> None:
         try:
             self._listen(config)
         except (CgtproxyError, OSError) as error:
-            watch.checker.stop()
+            checker.stop()
             self._keep(error)
-            if not self._watch:  # the first names were still being looked up
-                watch = self._new_watch(self._config)
-                self._prepare(watch, partial(self._begin, watch))
+            if not self._checker:  # the first names were still being looked up
+                checker = self._new_checker(self._config)
+                self._prepare(checker, partial(self._begin, checker))
             return
-        self._renew(watch)
+        self._renew(checker)
         log.info("reloaded: %s", self._status())
         self._notifier.ready(self._status())
 
     def _keep(self, error: Exception) -> None:
         log.error("not reloaded, the old configuration stays in force: %s", error)
-        if self._watch:
+        if self._checker:
             self._notifier.ready(self._status())
 
     def _moved(self) -> None:
         """An upstream's name has other addresses."""
         if not self._coming:
-            watch = self._new_watch(self._config)
-            self._prepare(watch, partial(self._renew, watch))
+            checker = self._new_checker(self._config)
+            self._prepare(checker, partial(self._renew, checker))
 
-    def _renew(self, watch: Watch) -> None:
+    def _renew(self, checker: HealthChecker) -> None:
         """New workers for new connections; the old ones go on with theirs."""
         before = list(self._workers)
-        if self._watch:
-            self._watch.checker.stop()
-        self._watch = watch
+        if self._checker:
+            self._checker.stop()
+        self._checker = checker
         self._workers.clear()
         for number in range(_count(self._config)):
             self._start_worker(number)
         self._resolver.renew(self._config, self._be_resolver)
-        watch.checker.start()
+        checker.start()
         for pid in before:
             self._draining.add(pid)
             os.kill(pid, DRAIN)

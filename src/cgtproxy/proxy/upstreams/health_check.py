@@ -23,22 +23,22 @@ log = logging.getLogger("cgtproxy")
 class HealthChecker:
     """Checks each upstream at once, and then every few seconds.
 
-    It belongs to one configuration, and `targets` to it; after stop() it does nothing more.
+    It belongs to one configuration, as do `health`, which it keeps up to date, and `targets`, the
+    upstreams' addresses. After stop() it does nothing more.
     """
 
     def __init__(
         self,
         config: Config,
         reactor: Reactor,
-        health: Health,
         known: Mapping[Upstream, Sequence[SocketAddress]],
         on_moved: Callback,
     ) -> None:
         self._reactor = reactor
-        self._health = health
+        self.health = Health(config.remote_upstreams)
         self._stopped = False
         self._intervals = _intervals(config)
-        self._names = Targets(config, reactor, known, health.is_up, on_moved)
+        self._names = Targets(config, reactor, known, self.health.is_up, on_moved)
         self.targets: Mapping[Upstream, Sequence[SocketAddress]] = self._names.found
         deadlines = Deadlines(reactor, config.limits.connect_timeout)
         self._dialer = Dialer(reactor, deadlines, config.limits.mark, self.targets)
@@ -71,11 +71,11 @@ class HealthChecker:
 
     def _tell(self, upstream: Upstream, end: Connected | Failed) -> None:
         if isinstance(end, Connected):
-            if self._health.tell(upstream, up=True):
+            if self.health.tell(upstream, up=True):
                 log.info("%s is up again", upstream)
         elif end.outcome is Outcome.OUT_OF_DESCRIPTORS:
             pass  # which says nothing of the upstream
-        elif self._health.tell(upstream, up=False):
+        elif self.health.tell(upstream, up=False):
             log.warning("%s is down: %s", upstream, end.reason)
 
 
