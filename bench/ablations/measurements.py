@@ -51,6 +51,11 @@ def set_up(world: World, seconds: int) -> Values:
     return {"set-up p50, µs": one["p50"], "set-up p99, µs": one["p99"]}
 
 
+def socks(world: World, seconds: int) -> Values:
+    """32 clients, and one alone, through a SOCKS5 server."""
+    return closing(world, seconds) | set_up(world, seconds)
+
+
 def trips(world: World, seconds: int) -> Values:
     """A byte there and back, alone and beside a transfer to the client."""
     alone = world.load("rtt", seconds)
@@ -78,6 +83,7 @@ MEASUREMENTS: dict[str, Callable[[World, int], Values]] = {
     "closing": closing,
     "crowd": crowd,
     "set-up": set_up,
+    "socks": socks,
     "trips": trips,
     "datagrams": datagrams,
 }

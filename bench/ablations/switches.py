@@ -94,6 +94,7 @@ SWITCHES = {
         ("down", "up", "streams", "trips", "closing", "crowd", "set-up", "datagrams"),
         _nothing,
     ),
+    "nothing-socks": Switch("likewise, by SOCKS5", ("socks",), _nothing, socks=True),
     "splice": Switch(
         "copies all, through one buffer",
         ("down", "up"),
@@ -159,21 +160,33 @@ SWITCHES = {
         together(replaced("io.mmsg:BATCH", 1), replaced("worker.udp.pair:BATCH", 1)),
     ),
     "idle-pool": Switch(
-        "dials when a client comes",
-        ("closing", "set-up"),
+        "connects to the upstream when a client comes",
+        ("socks",),
         replaced("upstreams.pool:IdlePool.grow", _nothing),
         socks=True,
     ),
     "pool-size": Switch(
         "2 idle connections instead of 8",
-        ("closing", "set-up"),
+        ("socks",),
         replaced("upstreams.pool:_MOST", 2),
         socks=True,
     ),
     "pool-growth": Switch(
         "one more idle connection at a time instead of two",
-        ("closing",),
+        ("socks",),
         replaced("upstreams.pool:_GROWTH", 1),
+        socks=True,
+    ),
+    "user-timeout": Switch(
+        "no TCP_USER_TIMEOUT while an idle connection is taken up again",
+        ("socks",),
+        replaced("upstreams.dial:Dial._limit_retransmissions", _nothing),
+        socks=True,
+    ),
+    "greet": Switch(
+        "waits for an event before it greets the upstream",
+        ("socks",),
+        replaced("upstreams.dial:Dial._greet_at_once", _nothing),
         socks=True,
     ),
 }

@@ -51,12 +51,8 @@ class Supervisor:
         self._workers: dict[int, int] = {}  # pid → number
         self._draining: set[int] = set()
         self._restarts = Restarts(self._loop)
-        self._checker: HealthChecker | None = (
-            None  # in force
-        )
-        self._coming: HealthChecker | None = (
-            None  # is looking names up
-        )
+        self._checker: HealthChecker | None = None  # in force
+        self._coming: HealthChecker | None = None  # is looking names up
         # Nobody writes to it: its end tells the workers that this process is gone.
         self._alive_reader, self._alive_writer = os.pipe()
 
