@@ -76,6 +76,11 @@ def datagrams(world: World, seconds: int) -> Values:
     return {"UDP packets/s": one["rate"], "CPU µs a packet": one["cost"]}
 
 
+def memory(world: World, _: int) -> Values:
+    """All processes of the server with 1,000 idle connections."""
+    return {"MB with 1,000 idle connections": world.memory_with_idle(1000)}
+
+
 MEASUREMENTS: dict[str, Callable[[World, int], Values]] = {
     "down": down,
     "up": up,
@@ -86,4 +91,5 @@ MEASUREMENTS: dict[str, Callable[[World, int], Values]] = {
     "socks": socks,
     "trips": trips,
     "datagrams": datagrams,
+    "memory": memory,
 }

@@ -145,9 +145,9 @@ SWITCHES = {
         ("closing", "crowd"),
         replaced("worker.tcp.listener:_MOST_AT_ONCE", 1),
     ),
-    "gc": Switch("Python's own settings of the collector", ("closing", "crowd"), _default_gc),
+    "gc": Switch("Python's own settings of the collector", ("crowd", "memory"), _default_gc),
     "socket-type": Switch(
-        "socket.socket instead of its base class", ("closing", "set-up"), _plain_sockets
+        "socket.socket instead of its base class", ("closing", "set-up", "memory"), _plain_sockets
     ),
     "pairs": Switch(
         "no connected socket pairs",
