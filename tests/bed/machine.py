@@ -131,6 +131,10 @@ class Machine:
         self.systemctl("stop", "login.service")
         slice_ = self.directory_of(f"/user.slice/user-{UID}.slice")
         wait_until(lambda: not slice_.exists(), "the end of alice's programs")
+        # Newer systemds forget a transient unit later, and start none of its name before.
+        wait_until(
+            lambda: self.show("login.service", "LoadState")["LoadState"] == "not-found", "its end"
+        )
 
     def directory_of(self, cgroup: str) -> Path:
         """Where one of its cgroups is, seen from the bed."""
