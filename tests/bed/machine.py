@@ -21,7 +21,7 @@ USER, UID = "alice", 1000
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PYTHON = "/usr/bin/python3"  # the distribution's own, which every user may run
 PROGRAMS = "/opt/bed"  # where the bed's programs are in the machine
-BOOT_TIMEOUT = 60.0
+BOOT_TIMEOUT = 120.0
 
 
 class Machine:
