@@ -7,7 +7,7 @@ import pytest
 from config.texts import Faults, file_of
 
 ADD = "add `dns: {}`, or a dns-hijack"
-NEVER = "never takes effect: mode: forward makes no addresses up; remove it, or the mode"
+NEVER = "never takes effect: mode: forward gives no fake-ip addresses; remove it, or the mode"
 PAST = "sends queries over UDP past this TPROXY's DNS server"
 
 

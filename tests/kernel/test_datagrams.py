@@ -84,4 +84,4 @@ def test_a_datagram_to_the_port_itself_is_refused(start: Start, cgroup: bed.Make
     with start(config()) as server:
         flow = bed.Flow("udp", bed.HOST4, 10005)
         assert bed.probe(cgroup("other"), flow, timeout=1)[flow].by == "timeout"
-        server.wait_line("refused, it would go to this server itself")
+        server.wait_line("refused, the destination is this server itself")

@@ -146,5 +146,5 @@ def test_no_worker_looks_a_name_up_that_an_upstream_has_for_itself(
     with UpstreamServer(naming, cgroup("upstream")), start(text) as server:
         flow = next(flow for flow in bed.flows() if flow.protocol == "udp")
         assert bed.probe(cgroup("app"), flow, timeout=1)[flow].by == "timeout"
-        server.wait_line("a datagram was lost, there is no socket")
+        server.wait_line("a datagram was lost, no socket can be opened")
     assert "proxy.example" not in nameserver.output

@@ -93,7 +93,7 @@ def test_a_fault_that_always_comes_back_is_mended_less_and_less_often(
         thread = threading.Thread(target=vandal)
         thread.start()
         try:
-            daemon.wait_notified("STATUS=degraded: somebody keeps undoing what is mended.*")
+            daemon.wait_notified("STATUS=degraded: another program keeps undoing our changes.*")
             slow, before = len(daemon.notified), wakeups(daemon.pid)
             # While degraded it tells its status each second: a clock that the daemon keeps.
             bed.wait_until(lambda: len(daemon.notified) >= slow + 3, "three more statuses")

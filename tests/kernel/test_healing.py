@@ -106,7 +106,7 @@ def test_rules_and_routes_of_others_are_nobodys_fault(proxied: Any) -> None:
 
 def test_somebody_elses_route_in_place_of_ours_is_told_until_it_is_gone(proxied: Any) -> None:
     bed.run("ip", "route", "replace", "unreachable", "default", "table", "300")
-    proxied.wait_line("ERROR .*IPv4 route local default dev lo table 300: somebody else has")
+    proxied.wait_line("ERROR .*IPv4 route local default dev lo table 300: another program has")
     proxied.wait_notified("STATUS=degraded: cannot add the IPv4 route.*")
     bed.run("ip", "route", "del", "unreachable", "default", "table", "300")
     proxied.wait_line("recovered from: cannot add the IPv4 route")

@@ -196,7 +196,7 @@ def test_somebody_elses_route_in_its_table_is_an_error_that_says_so() -> None:
     daemon = bed.Daemon(bed.config())
     ended = bed.cgtproxy("-c", str(daemon.config))
     assert ended.returncode == 69
-    assert "IPv4 route local default dev lo table 300: somebody else has" in ended.stderr
+    assert "IPv4 route local default dev lo table 300: another program has" in ended.stderr
     assert "choose another `route-table`" in ended.stderr
     assert everything() == before
     bed.reset()

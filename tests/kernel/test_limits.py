@@ -55,7 +55,7 @@ def test_no_more_processes(start: Start, cgroup: bed.MakeCgroup) -> None:
         (worker,) = processes(server)
         limit(server, "--nproc=1:")
         os.kill(worker, signal.SIGKILL)
-        server.wait_line("no worker can be started now: Resource temporarily unavailable")
+        server.wait_line("cannot start a worker: Resource temporarily unavailable")
         limit(server, "--nproc=100:")
         bed.wait_until(lambda: processes(server), "another worker")
         app = cgroup("app")
@@ -66,7 +66,7 @@ def test_a_reload_without_another_process(start: Start, cgroup: bed.MakeCgroup) 
     with start(config(workers={"count": 1}), wrapper=bed.NET_ADMIN_ONLY) as server:
         limit(server, "--nproc=1:")
         server.reload()
-        server.wait_line("not reloaded, .*: there can be no more processes")
+        server.wait_line("not reloaded, .*: cannot create a process")
         assert {outcome.by for outcome in bed.probe(cgroup("app"), *tcp()).values()} == {"origin"}
 
 

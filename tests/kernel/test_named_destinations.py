@@ -126,7 +126,9 @@ def test_an_address_without_a_name_is_refused(start_fake_ip: Start, cgroup: bed.
         for kind, error in REFUSED.items():
             for version, address in ((4, "198.19.200.1"), (6, "fc00::c8:1")):
                 assert ask(app, kind, version, address) == [[address, address, address, error]]
-        daemon.wait_line(r"refused, an address has no name any more: 198\.19\.200\.1:80; the app")
+        daemon.wait_line(
+            r"refused, a fake-ip address stands for no name any more: 198\.19\.200\.1:80; the app"
+        )
 
 
 def test_the_old_workers_end_where_datagrams_were_refused(

@@ -89,7 +89,7 @@ def test_a_direct_connection_to_the_port_is_refused(start: Start) -> None:
                 socket.create_connection((host, 10005), 5) as sock,
             ):
                 sock.recv(10)
-        server.wait_line("refused, it would go to")
+        server.wait_line("refused, the destination is")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", bed.HOST4])
@@ -100,7 +100,7 @@ def test_the_server_and_loopback_are_no_destinations(
     with start(text) as server:
         (outcome,) = bed.probe(cgroup("app"), bed.Flow("tcp", host, 10005)).values()
         assert outcome.by == "reset"
-        server.wait_line("refused, it would go to")
+        server.wait_line("refused, the destination is")
         bed.probe(cgroup("app-udp"), bed.Flow("udp", host, 10005), timeout=1)
 
 

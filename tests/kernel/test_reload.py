@@ -162,7 +162,7 @@ def test_a_reload_that_the_kernel_refuses_changes_nothing(
         with bed.Prober(app, *bed.flows()) as prober:
             prober.wait_rounds(3)
             daemon.reload(bed.config({".": "direct"}, route_table=301, rule_priority=7))
-            daemon.wait_line("not reloaded.*somebody else has")
+            daemon.wait_line("not reloaded.*another program has")
             prober.wait_rounds(3)
         assert state() == before
         assert {record.outcome.by for record in prober.records} == {"tproxy"}

@@ -77,10 +77,10 @@ def test_a_reload_that_fails_changes_nothing(start_dns: Start, cgroup: bed.MakeC
         before = dns.dig(cgroup("app"), "www.example", **at).found
         taken.bind(("127.0.0.1", 1054))
         server.reload(config(dns={"listen": ["127.0.0.1:1055", "127.0.0.1:1054"]}))
-        server.wait_line("127.0.0.1:1054 cannot be listened on: Address already in use")
+        server.wait_line("cannot listen on 127.0.0.1:1054: Address already in use")
         assert dns.dig(cgroup("other"), "www.example", **at).found == before
 
 
 def test_another_server_at_the_port(start_dns: Start) -> None:
     with socket.create_server(AT), start_dns() as daemon:
-        daemon.wait_line("127.0.0.1:1053 cannot be listened on: Address already in use")
+        daemon.wait_line("cannot listen on 127.0.0.1:1053: Address already in use")

@@ -243,7 +243,7 @@ def test_a_password_from_a_credential(
     machine.write("/etc/cgtproxy/password", PASSWORD)
     machine.run("chmod", "600", "/etc/cgtproxy/password")
     service.reconfigure(through("al%3Aice", "?password-credential=upstream"))
-    server.wait_message("not reloaded.*systemd has given no credentials")
+    server.wait_message("not reloaded.*systemd has passed no credentials")
     server.override(LoadCredential="upstream:/etc/cgtproxy/password")
     machine.systemctl("restart", "cgtproxy-proxy")
     assert tcp(machine) == {"origin"}

@@ -22,14 +22,14 @@ def test_there_is_no_bus_when_it_starts(
     machine.systemctl("stop", "dbus.socket", "dbus.service")
     try:
         machine.systemctl("restart", "cgtproxy")
-        message = daemon.wait_message(r"nothing is heard from systemd \(.*\)")
+        message = daemon.wait_message(r"no answer from systemd \(.*\)")
         if monitor == "dbus":
             assert f"degraded: {message}" in daemon.show("StatusText")
     finally:
         machine.systemctl("start", "dbus.socket", "dbus.service")
     run("proxied.service")
     wait_for(machine, {"/system.slice/proxied.service": PROXIED})
-    daemon.wait_message("^(recovered from: nothing is heard|systemd is heard again)")
+    daemon.wait_message("^(recovered from: no answer|systemd answers again)")
     bed.wait_until(lambda: "degraded" not in daemon.show("StatusText"), "a good status")
 
 
@@ -66,7 +66,7 @@ def test_without_root_the_users_units_are_not_heard(
 ) -> None:
     """As the unit is shipped: inotify sees their cgroups all the same."""
     service.reconfigure(bed.config(UNITS, monitor=monitor))
-    message = service.wait_message(f"nothing is heard from the manager of user {UID}.*$")
+    message = service.wait_message(f"no answer from the manager of user {UID}.*$")
     assert "talks to root only" in message
     run("dropped.service")
     run("proxied.service", user=True)
@@ -75,7 +75,7 @@ def test_without_root_the_users_units_are_not_heard(
         wanted[f"{MANAGER}/app.slice/proxied.service"] = PROXIED
         assert "degraded" not in service.show("StatusText")
     else:
-        assert "degraded: nothing is heard" in service.show("StatusText")
+        assert "degraded: no answer" in service.show("StatusText")
     wait_for(machine, wanted)
 
 

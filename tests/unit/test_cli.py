@@ -98,7 +98,7 @@ def test_wrong_log_level_in_the_environment(level: str) -> None:
 def test_options_stand_before_or_after_the_command(good: str, bad: str, order: str) -> None:
     done = run(*order.format(good).split())
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"configuration: {good} is right: 0 rules, 0 TPROXYs\n"
+    assert done.stdout == f"configuration: {good} is valid: 0 rules, 0 TPROXYs\n"
     done = run(*order.format(bad).split())
     assert (done.returncode, done.stdout) == (os.EX_CONFIG, "")
 

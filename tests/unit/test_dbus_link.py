@@ -74,7 +74,7 @@ def side(tmp_path: Path) -> Iterator[Side]:
 def test_nobody_listens_yet(side: Side) -> None:
     side.connect()
     assert side.link.fault
-    assert "nothing is heard from the manager" in side.link.fault.message
+    assert "no answer from the manager" in side.link.fault.message
     assert side.link.settled
     side.listen()
     side.until(lambda: side.link._socket is not None)

@@ -162,7 +162,7 @@ class InotifyMonitor:
                 # Any user can make his own cgroups unreadable, by the thousand: tell once.
                 log.log(
                     logging.DEBUG if self._complained else logging.WARNING,
-                    "cannot watch %s (%s): what is below it follows it",
+                    "cannot watch %s (%s): cgroups below it follow it",
                     os.fsdecode(path),
                     error.strerror,
                 )

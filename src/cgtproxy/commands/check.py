@@ -42,7 +42,7 @@ def _check_config(config: str | None) -> str:
     for warning in parsed.warnings:
         print(f"{warning} (warning)", file=sys.stderr)
     counts = f"{len(parsed.config.rules)} rules, {len(parsed.config.tproxies)} TPROXYs"
-    right = f"configuration: {describe(config)} is right: {counts}"
+    right = f"configuration: {describe(config)} is valid: {counts}"
     return "\n".join([right, *_blind_spots(parsed.config)])
 
 

@@ -12,10 +12,10 @@ def clear() -> int:
     """Raises AlreadyRunningError where that next one runs: it would put all back at once."""
     held = lock.take()
     if held is None:
-        raise AlreadyRunningError("another user runs cgtproxy", "stop it first")
+        raise AlreadyRunningError("another user is running cgtproxy", "stop it first")
     remove()
     held.close()
-    print("nothing of cgtproxy's is in force")
+    print("no table, ip rules or routes of cgtproxy are left")
     return 0
 
 

@@ -44,26 +44,26 @@ def install() -> int:
         )
     for path in (*UNITS, SYSUSERS, *PACKAGED):
         if path.exists() and not _is_ours(path):
-            raise CgtproxyError(f"{path} is there already, from somebody else", "remove that first")
+            raise CgtproxyError(f"{path} exists, and cgtproxy did not write it", "remove it first")
     command = [sys.executable, "-I", "-m", "cgtproxy"]
     _check_command(command)
     known = [path for path in _files(command) if path.exists()]
     try:
         for path, text in _files(command).items():
             if path == CONFIG and path.exists():
-                print(f"kept {path}: it was there already")
+                print(f"kept {path}: it existed already")
                 continue
             _write(path, text)
             print(f"wrote {path}")
         _run("systemd-sysusers", str(SYSUSERS))
-        print(f"made the user {USER}, if there was none")
+        print(f"created the user {USER}, if it did not exist")
         _run("systemctl", "daemon-reload")
     except (OSError, CgtproxyError) as error:
         for path in _files(command):
             if path not in known:
                 path.unlink(missing_ok=True)
         raise CgtproxyError(f"nothing installed: {error}") from error
-    print(f"\nNow say in {CONFIG} what goes where, then: systemctl enable --now cgtproxy")
+    print(f"\nNow write your rules into {CONFIG}, then: systemctl enable --now cgtproxy")
     return 0
 
 
@@ -163,7 +163,7 @@ def _run(*command: str) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise CgtproxyError(f"there is no {command[0]}") from error
+        raise CgtproxyError(f"command not found: {command[0]}") from error
     if done.returncode:
         told = (done.stderr or done.stdout).strip().splitlines() or [f"exit {done.returncode}"]
         raise CgtproxyError(f"{command[0]}: {told[-1]}")

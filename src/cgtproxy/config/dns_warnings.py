@@ -46,7 +46,7 @@ def warn_of_idle_pools(file: FileKeys, report: Report) -> None:
             continue
         for key in (DnsKeys.network, DnsKeys.network6, DnsKeys.ttl):
             if value := tproxy.dns.data.given(key):
-                problem = "never takes effect: mode: forward makes no addresses up"
+                problem = "never takes effect: mode: forward gives no fake-ip addresses"
                 report.add(value.position, problem, "remove it, or the mode")
 
 

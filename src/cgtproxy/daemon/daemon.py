@@ -39,7 +39,9 @@ class Daemon:
         _warn(parsed)
         held = lock.take()  # until the process ends
         if held is None:
-            log.warning("another user's process holds our lock; going on without it")
+            log.warning(
+                "a process of another user holds our lock (@cgtproxy); continuing without it"
+            )
         else:
             self._loop.watch(held, lambda: lock.turn_away(held))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -57,10 +59,10 @@ class Daemon:
         self._notifier.stopping()
         self._child.stop()
         if self._handing_over:
-            log.info("stopped, the rules stay for the next instance")
+            log.info("stopped; the rules stay in force for the next instance")
             return
         self._engine.stop()
-        log.info("stopped, nothing of ours is left behind")
+        log.info("stopped; table, ip rules and routes are removed")
 
     def _hand_over(self) -> None:
         self._handing_over = True

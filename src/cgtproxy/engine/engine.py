@@ -68,9 +68,9 @@ class Engine:
             self._table_watch.close()
         else:
             self._loop.watch(self._table_watch, self._table_changed)
-            log.info("this kernel does not keep others from our table (Linux 5.12 does): healing")
+            log.info("other programs can change our table (Linux 5.12 prevents it): watching it")
         if not self._nft.persistent:
-            log.info("this kernel does not keep our table after a crash (Linux 6.9 does)")
+            log.info("our table does not outlive a crash (with Linux 6.9 it does)")
         self._check_monitor()
 
     def reload(self, config: Config) -> None:
@@ -112,7 +112,7 @@ class Engine:
         if self._monitor.fault:
             return f"degraded: {self._monitor.fault.message}; {line}"
         if self._backoff.exceeded(time.monotonic()):
-            return f"degraded: somebody keeps undoing what is mended; {line}"
+            return f"degraded: another program keeps undoing our changes; {line}"
         return line
 
     def _establish(self) -> None:

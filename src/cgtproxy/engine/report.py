@@ -35,7 +35,7 @@ def changed(change: Change, touched: Mapping[int, Cgroup], rules: Sequence[Rule]
             _line(logging.INFO, cgroup, rules)
         for cgroup in gone:
             path = os.fsdecode(cgroup.path)
-            how = "follows its parent now" if cgroup.alive else "gone"
+            how = "now follows its parent" if cgroup.alive else "gone"
             log.info("%s: %s", path, how, extra=fields(CGROUP=path))
         return
     counts = Counter(cgroup.decision for cgroup in added)
@@ -53,7 +53,7 @@ def _line(level: int, cgroup: Cgroup, rules: Sequence[Rule]) -> None:
     if unit := cgroup.unit_above:
         values |= {"UNIT": unit.name, "UNIT_STATE": unit.state}
     if cgroup.rule is None:
-        why = "no rule, as its parent"
+        why = "no rule, like its parent"
     else:
         rule = rules[cgroup.rule]
         where = f", line {rule.line}" if rule.line else ""

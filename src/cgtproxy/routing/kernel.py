@@ -99,8 +99,8 @@ class Routing:
                 if error.errno != errno.EEXIST:
                     raise
                 raise CgtproxyError(
-                    f"cannot add the {entry}: somebody else has a default route there",
-                    "choose another `route-table`, or delete theirs",
+                    f"cannot add the {entry}: another program has a default route there",
+                    "choose another `route-table`, or delete that route",
                 ) from error
 
     def remove(self, entries: Iterable[Entry]) -> None:

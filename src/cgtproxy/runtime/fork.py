@@ -21,7 +21,7 @@ def run_in_fork(function: Callable[[], T]) -> T:
     except OSError as error:
         os.close(reader)
         os.close(writer)
-        raise CgtproxyError(f"there can be no more processes: {error.strerror}") from error
+        raise CgtproxyError(f"cannot create a process: {error.strerror}") from error
     if not pid:
         code = 1
         try:
@@ -39,7 +39,7 @@ def run_in_fork(function: Callable[[], T]) -> T:
     _, status = os.waitpid(pid, 0)
     if status:
         how = os.waitstatus_to_exitcode(status)
-        raise CgtproxyError(f"a process of ours failed ({how})", "is there enough memory?")
+        raise CgtproxyError(f"a child process failed ({how})", "is there enough memory?")
     outcome: T | CgtproxyError = pickle.loads(data)
     if isinstance(outcome, CgtproxyError):
         raise outcome

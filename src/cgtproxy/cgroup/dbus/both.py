@@ -58,7 +58,7 @@ class BothMonitor:
         message = str(fault or "")
         if message != self._deaf:
             self._deaf = message
-            log.warning("%s", message or "systemd is heard again")
+            log.warning("%s", message or "systemd answers again")
 
     def resync(self) -> None:
         """Compare everything with the file system."""

@@ -92,7 +92,7 @@ class Conversation:
             for message in self._stream.receive(data):
                 yield from self._take(message)
         except wire.MALFORMED as error:
-            raise BrokenError(f"what was said makes no sense: {error}") from error
+            raise BrokenError(f"an invalid message: {error}") from error
         if self._stream.agreed and not self._begun:
             self._begin()
         self._ask()

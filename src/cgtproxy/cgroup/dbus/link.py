@@ -110,7 +110,7 @@ class Link:
             reason = error.message if isinstance(error, CgtproxyError) else error.strerror
             denied = isinstance(error, PermissionError) and os.geteuid() != 0
             self.fault = CgtproxyError(
-                f"nothing is heard from {self._who} ({reason})",
+                f"no answer from {self._who} ({reason})",
                 "a user's manager talks to root only; `monitor: both` sees its cgroups all the same"
                 if denied
                 else "",

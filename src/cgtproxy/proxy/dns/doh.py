@@ -46,7 +46,7 @@ class HttpsClient:
         except _FAILURES as error:
             raise AskError(reason(error)) from error
         if not is_answer(sent, answer):
-            raise AskError("it answers something else")
+            raise AskError("its answer is to another question")
         return query[:2] + answer[2:]
 
     async def _post(self, query: bytes) -> bytes:

@@ -63,7 +63,7 @@ class Forwarder:
         except AskError:  # has been logged
             return forward.failure()
         except TimeoutError:
-            self._throttle.warning("no DNS upstream answers", f"in {_TIMEOUT:g} seconds")
+            self._throttle.warning("no DNS upstream answered", f"within {_TIMEOUT:g} seconds")
             return forward.failure()
         return forward.fit(_with_question(answer, forward), udp=udp)
 

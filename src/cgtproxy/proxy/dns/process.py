@@ -129,7 +129,7 @@ class Resolver:
 
     def _tell_full(self, pool: Pool) -> None:
         network = pool.ranges.pool.network
-        self._throttle.warning("no addresses are left", f"those of {network} are all in use")
+        self._throttle.warning("no fake-ip addresses are left", f"all of {network} are in use")
 
     def _failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

@@ -41,7 +41,7 @@ class Destinations:
 
     def tell_unknown(self, destination: Address) -> None:
         """Log that a connection was refused because its fake-ip address has no name."""
-        problem = "refused, an address has no name any more"
+        problem = "refused, a fake-ip address stands for no name any more"
         self._throttle.warning(problem, f"{show(destination)}; the app should look it up again")
 
 

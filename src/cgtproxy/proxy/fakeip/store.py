@@ -212,7 +212,7 @@ def _open(path: Path) -> sqlite3.Connection | None:
             _set_aside(path, error)
             return _connect(path)
     except (OSError, sqlite3.Error) as error:
-        log.warning("names will not survive a restart, for %s cannot be used: %s", path, error)
+        log.warning("names will not survive a restart, cannot use %s: %s", path, error)
         return None
 
 
@@ -231,7 +231,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _set_aside(path: Path, error: sqlite3.DatabaseError) -> None:
-    log.warning("%s is damaged (%s): it becomes %s.damaged", path, error, path.name)
+    log.warning("%s is damaged (%s), renamed to %s.damaged", path, error, path.name)
     for suffix in ("", "-wal"):
         with contextlib.suppress(FileNotFoundError):
             Path(f"{path}{suffix}").replace(f"{path}.damaged{suffix}")

@@ -218,8 +218,10 @@ def _bound(
         raise PermissionMissingError(what, f"it needs {needed}, or root") from error
     except OSError as error:
         sock.close()
-        what = f"{show(address)} cannot be listened on: {error.strerror}"
-        raise CgtproxyError(what, "stop who uses it, or choose another") from error
+        what = f"cannot listen on {show(address)}: {error.strerror}"
+        raise CgtproxyError(
+            what, "stop the program that uses it, or choose another port"
+        ) from error
     return sock
 
 

@@ -157,7 +157,7 @@ def parse_addresses(query: bytes, answer: bytes) -> Addresses:
     is_answer() refuses, and for one that is truncated before the first address.
     """
     if not is_answer(query, answer):
-        raise MalformedError("this answers something else")
+        raise MalformedError("the answer is to another question")
     _, flags, _, answers, _, _ = HEADER.unpack_from(answer)
     if rcode := flags & RCODE:
         return Addresses(rcode, (), 0)

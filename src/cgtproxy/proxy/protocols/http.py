@@ -65,7 +65,7 @@ class HttpConnect:
     def _answer(self, head: bytes) -> None:
         status = _STATUS.match(head)
         if not status:
-            raise UnusableError("this is no HTTP proxy")
+            raise UnusableError("it is not an HTTP proxy")
         code = int(status[1])
         if code < 200:  # an interim answer (RFC 9110, section 15.2)
             return
@@ -82,6 +82,6 @@ class HttpConnect:
     def _check_beginning(self) -> None:
         """Raise UnusableError early: a server of another protocol may never end a line."""
         if self.rest[:5] != b"HTTP/"[: len(self.rest)]:
-            raise UnusableError("this is no HTTP proxy")
+            raise UnusableError("it is not an HTTP proxy")
         if len(self.rest) >= MAX_HEAD:
             raise UnusableError("the proxy's answer does not end")

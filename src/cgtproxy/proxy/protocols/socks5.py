@@ -69,7 +69,7 @@ def end_of(data: bytes | memoryview, start: int) -> int | None:
     elif address_type in LENGTHS:
         length = LENGTHS[address_type]
     else:
-        raise UnusableError(f"address type {address_type} is none")
+        raise UnusableError(f"unknown address type {address_type}")
     end = begin + length + 2
     return end if len(data) >= end else None
 
@@ -163,12 +163,12 @@ class Socks5:
 
     def _method(self, version: int, method: int) -> bytes:
         if version != VERSION:
-            raise UnusableError("this is no SOCKS5 server")
+            raise UnusableError("it is not a SOCKS5 server")
         if method == NO_AUTH:
             return self._request()
         if method != USER_PASSWORD or not self._user:
             needs = "no user and password" if self._user else "a user and a password"
-            raise UnusableError(f"the server wants {needs}, or something else")
+            raise UnusableError(f"the server requires {needs}, or another method")
         self._state = _State.AUTH
         lengths = bytes((len(self._user),)), bytes((len(self._password),))
         return bytes((AUTH_VERSION,)) + lengths[0] + self._user + lengths[1] + self._password
@@ -191,7 +191,7 @@ class Socks5:
             return None
         version, reply = self.rest[:2]
         if version != VERSION:
-            raise UnusableError("this is no SOCKS5 server")
+            raise UnusableError("it is not a SOCKS5 server")
         if reply:
             what = REPLIES[reply] if reply < len(REPLIES) else f"failure {reply}"
             if reply in _DENIED or self._command == ASSOCIATE:  # which is about no destination

@@ -24,7 +24,7 @@ log = logging.getLogger("cgtproxy")
 def spawn(what: str, run: Callable[[], None]) -> int:
     """Fork a process that calls `run` and ends: its id. It inherits all descriptors.
 
-    `what` is its name in the log. Raises OSError where there can be no more processes.
+    `what` is its name in the log. Raises OSError where no more processes can be made.
     """
     # What is sent before it has handlers of its own would be written to this process's loop.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)

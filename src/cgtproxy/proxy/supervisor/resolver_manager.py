@@ -87,7 +87,7 @@ class ResolverManager:
             try:
                 self.pid = spawn("the resolver", lambda: run(sockets, self.tables))
             except OSError as error:
-                log.error("no resolver can be started now: %s", error.strerror)
+                log.error("cannot start the resolver: %s", error.strerror)
                 self._restarts.later(lambda: self._start())
 
     def _insist(self, pid: int) -> None:

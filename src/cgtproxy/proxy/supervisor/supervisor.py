@@ -126,7 +126,7 @@ class Supervisor:
         try:
             pid = spawn("a worker", partial(self._be_worker, number))
         except OSError as error:
-            log.error("no worker can be started now: %s", error.strerror)
+            log.error("cannot start a worker: %s", error.strerror)
             self._restarts.later(partial(self._replace, number))
         else:
             self._workers[pid] = number

@@ -150,7 +150,7 @@ class Failover:
 
     def start(self) -> Commands:
         """What to do first."""
-        return (self._next("no upstream takes it"),)
+        return (self._next("no upstream is available"),)
 
     def failed(self, failed: Failed) -> Commands:
         """What to do after the last Connect failed."""

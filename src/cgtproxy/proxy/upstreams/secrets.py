@@ -31,7 +31,7 @@ def _with_secret(upstream: Upstream) -> Upstream:
         # systemd.exec(5), LoadCredential=
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
         if not directory:
-            what = f"{upstream}: systemd has given no credentials"
+            what = f"{upstream}: systemd has passed no credentials"
             raise SecretError(what, f"add LoadCredential={upstream.password_credential}:PATH")
         path = os.path.join(directory, upstream.password_credential)
     if not path:
@@ -40,7 +40,7 @@ def _with_secret(upstream: Upstream) -> Upstream:
         password = Path(path).read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SecretError(f"{upstream}: its password is not in {path}: {reason}") from error
+        raise SecretError(f"{upstream}: cannot read its password from {path}: {reason}") from error
     if not 0 < len(password.encode()) < 256:
         raise SecretError(f"{upstream}: the password in {path} must have 1 to 255 bytes")
     return upstream._replace(password=password)

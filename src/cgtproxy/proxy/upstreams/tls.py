@@ -32,7 +32,7 @@ def client_context(ca_file: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file or None)
     except (OSError, ssl.SSLError) as error:
-        raise AuthorityError(f"no certificates can be read from {ca_file}: {error}") from error
+        raise AuthorityError(f"cannot read certificates from {ca_file}: {error}") from error
 
 
 class TlsClient(NamedTuple):

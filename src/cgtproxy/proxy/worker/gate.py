@@ -22,9 +22,9 @@ class Gate:
         """Whether nothing may be sent to `destination`; if so, it is logged."""
         host, port = destination[:2]
         if is_loopback(host):
-            why = "refused, it would go to loopback"
+            why = "refused, the destination is loopback"
         elif port == self._port and is_local(family, host):
-            why = "refused, it would go to this server itself"
+            why = "refused, the destination is this server itself"
         else:
             return False
         self._throttle.warning(why, f"{show(destination)}; add it to bypass if that is meant")

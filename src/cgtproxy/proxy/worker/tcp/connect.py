@@ -112,7 +112,7 @@ class _Opening:
             return
         throttle = self._connector.throttle
         if end.outcome is Outcome.OUT_OF_DESCRIPTORS:
-            throttle.warning("refused, there is no socket", end.reason)
+            throttle.warning("refused, no socket can be opened", end.reason)
         elif end.outcome is not Outcome.REFUSED_BY_DESTINATION:
             throttle.warning(f"{upstream} failed", end.reason)
         self._do(self._failover.failed(end))
@@ -137,7 +137,7 @@ class _Opening:
             self._join(end, unread=True)  # its first event may have told of data, too
             return
         if end.outcome is Outcome.OUT_OF_DESCRIPTORS:
-            self._connector.throttle.warning("refused, there is no socket", end.reason)
+            self._connector.throttle.warning("refused, no socket can be opened", end.reason)
         self._refuse(f"direct://: {end.reason}")
 
     def _refuse(self, why: str) -> None:

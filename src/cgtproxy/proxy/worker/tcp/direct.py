@@ -29,7 +29,7 @@ class Direct:
         try:
             remote = outgoing(family, self._mark)
         except OSError as error:
-            self._throttle.warning("refused, there is no socket", f"{error.strerror}")
+            self._throttle.warning("refused, no socket can be opened", f"{error.strerror}")
             reset(client)
             return
         if failure := connect(remote, destination):  # no route

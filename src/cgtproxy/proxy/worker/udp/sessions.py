@@ -95,7 +95,7 @@ class Sessions:
 
     def no_socket(self, reason: str | None) -> None:
         """Log that a datagram was lost, as no socket could be made for it."""
-        self.throttle.warning("a datagram was lost, there is no socket", f"{reason}")
+        self.throttle.warning("a datagram was lost, no socket can be opened", f"{reason}")
 
     def _sweep(self) -> None:
         for table in self._tables:
