@@ -41,18 +41,21 @@ class DialError(Exception):
 
 
 class Route(Protocol):
+    """A way to a DNS server: directly, or through a TPROXY's upstreams."""
+
     async def open(self, host: str, port: int) -> Stream:
-        """Raises DialError. `host` may be a name."""
+        """Connect to the server at `host`, which may be a name. Raises DialError."""
 
 
 class DirectRoute:
-    """`resolve` finds a name's addresses, and returns an address as it is."""
+    """Connects directly. `resolve` finds a name's addresses, and returns an address as it is."""
 
     def __init__(self, mark: int, resolve: Resolve) -> None:
         self._mark = mark
         self._resolve = resolve
 
     async def open(self, host: str, port: int) -> Stream:
+        """Connect to the first address that takes the connection. Raises DialError."""
         failure = f"the name {host} is not found"
         for address in await self._resolve(host):
             try:
@@ -66,9 +69,9 @@ class DirectRoute:
 
 
 class ProxyRoute:
-    """Through the upstreams that `selector` tells, whose addresses are in `targets`.
+    """Connects through the upstreams of `selector`, whose addresses are in `targets`.
 
-    What fail-over sends directly takes the route `direct`.
+    Where fail-over says that the connection goes directly, it takes the route `direct`.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class ProxyRoute:
         self._contexts = {u: client_context(u.ca_file) for u in targets if u.scheme.tls}
 
     async def open(self, host: str, port: int) -> Stream:
+        """Connect through the first upstream that gets there. Raises DialError."""
         failover = Failover(self._selector.server, self._selector.candidates())
         commands: list[Command] = [*failover.start()]
         while True:
@@ -106,7 +110,7 @@ class ProxyRoute:
                     raise DialError(reason)
 
     async def _connect(self, upstream: Upstream, server: HostPort) -> Stream | Failed:
-        """By the first of its addresses that can be connected to; the last failure counts."""
+        """Try the upstream's addresses in order; the last failure counts."""
         end = Failed(Outcome.UNREACHABLE, f"the name {upstream.host} is not found")
         for target in self._targets[upstream]:
             try:
@@ -171,6 +175,7 @@ async def _shake_hands(
 
 
 def reason(error: Exception) -> str:
+    """Why a connection failed, for the log: the text of an OSError, EOFError or HandshakeError."""
     if isinstance(error, ssl.SSLError):
         return getattr(error, "verify_message", "") or error.reason or "TLS failed"
     if isinstance(error, TimeoutError):

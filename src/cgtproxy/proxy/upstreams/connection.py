@@ -1,4 +1,4 @@
-"""What a dial is given, and what comes of it."""
+"""The input and the outcome of a dial."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # ssl takes 2 MB
 
 
 class Environment(NamedTuple):
-    """What all dials of a process share. `mark` is the firewall mark of their sockets."""
+    """What the dials of a process share. `mark` is the firewall mark of their sockets."""
 
     reactor: Reactor
     deadlines: Deadlines
@@ -48,6 +48,6 @@ class Connected(NamedTuple):
     tunnel: Tunnel | None
 
 
-# Called once, and never before the call that begins the dial has returned. With Failed it is called
-# by Reactor.soon(), so that sockets may be made.
+# Called once, and only after the call that begins the dial has returned. With Failed it is called
+# by Reactor.soon(), where sockets may be made.
 Done: TypeAlias = Callable[[Connected | Failed], None]

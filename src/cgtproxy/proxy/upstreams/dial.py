@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _READ = 4096
 _TIMEOUT = 2.0  # seconds for an address to take the connection, while there are others
-_ABOUT_AN_ADDRESS = (Outcome.UNREACHABLE, Outcome.SILENT)  # another one may do better
 
 
 class _State(Enum):
@@ -203,9 +202,8 @@ class Dial:
         return Outcome.SILENT if spoken_to and self._handshake.asked else Outcome.UNREACHABLE
 
     def _lose(self, reason: str) -> None:
-        handshake = self._handshake
         outcome = self._how_lost()
-        if self._state is _State.RESUMING and (handshake.asked or handshake.done):
+        if self._state is _State.RESUMING and (self._handshake.asked or self._handshake.done):
             self._left = list(self._destination.addresses)
             outcome = Outcome.UNREACHABLE  # it may have been so before it was asked
         self._give_up(outcome, reason)
@@ -219,7 +217,7 @@ class Dial:
         self._sock = self._tunnel = None
         self._hung_up = False
         self._silent |= outcome is Outcome.SILENT
-        if self._left and outcome in _ABOUT_AN_ADDRESS:
+        if self._left and outcome in (Outcome.UNREACHABLE, Outcome.SILENT):
             self._state = _State.CONNECTING
             reactor.soon(self._connect)
             return
@@ -241,12 +239,11 @@ class Dial:
         self._on_end(end)
 
     def _limit_retransmissions(self, seconds: float) -> None:
-        """0: to what the system says, which is a quarter of an hour.
+        """Give up after so long without an acknowledgement; 0: after the system's quarter hour.
 
-        A kept connection may lead nowhere by now, as after a change of the network. Then nobody
-        acknowledges the request, and the dial begins anew after so long. An upstream that is alive
-        has its kernel acknowledge at once, however long it needs for the answer.
+        A kept connection may lead nowhere by now, as after a change of the network. A server that
+        is there has its kernel acknowledge the request at once, however long the answer takes.
         """
+        assert self._sock
         wire = self._tunnel.sock if self._tunnel else self._sock
-        assert wire
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))

@@ -1,4 +1,4 @@
-"""Dialing the upstreams of one process, or destinations directly."""
+"""Dialing upstreams, or destinations directly."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:  # ssl takes 2 MB
 
 
 class Dialer:
-    """`targets` are the upstreams' addresses; none for a name that is not found now.
+    """Dials the upstreams of `targets`, which has their addresses; none for an unknown name.
 
-    `on_end` is called once, later, with the outcome. As sockets are made, nothing of this may be
-    called from a handler of the reactor.
+    `on_end` is called once, later, with the outcome. As sockets are made, no method may be called
+    from a handler of the reactor.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Dialer:
         self._tls = {u: _tls_client(u) for u in targets if u.scheme.tls}
 
     def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> None:
-        """Connect to `upstream`, up to the end of `handshake`."""
+        """Connect to `upstream` and go through `handshake`."""
         destination = self._destination(upstream)
         if destination.addresses:
             Dial(self._environment, destination, handshake, on_end).start()
@@ -50,15 +50,15 @@ class Dialer:
     def resume(
         self, upstream: Upstream, kept: Connected, handshake: Handshake, on_end: Done
     ) -> None:
-        """As dial(), by a connection to `upstream` that was kept ready."""
+        """As dial(), on the idle connection `kept`."""
         Dial(self._environment, self._destination(upstream), handshake, on_end).resume(kept)
 
     def associate(self, upstream: Upstream, on_end: Done) -> None:
-        """As dial(), to have the upstream pass datagrams on."""
+        """As dial(), to ask the upstream for a relay of datagrams."""
         self.dial(upstream, associate_handshake(upstream), on_end)
 
     def dial_directly(self, addresses: Sequence[SocketAddress], on_end: Done) -> None:
-        """Connect to the destination itself, at the first of its addresses that takes it."""
+        """Connect to the first of `addresses` that takes the connection, without an upstream."""
         Dial(self._environment, Destination(addresses), NoHandshake(), on_end).start()
 
     def _destination(self, upstream: Upstream) -> Destination:

@@ -1,4 +1,4 @@
-"""Checking regularly whether the upstreams work."""
+"""Regular health checks of the upstreams."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ log = logging.getLogger("cgtproxy")
 
 
 class HealthChecker:
-    """Checks each upstream at once, and then every few seconds.
+    """Checks the upstreams of one configuration: at once, and then every `health-check` seconds.
 
-    It belongs to one configuration, as do `health`, which it keeps up to date, and `targets`, the
-    upstreams' addresses. After stop() it does nothing more.
+    `health` is kept up to date. `known` are the upstreams' addresses so far, and `targets` what is
+    known now. `on_moved` is called when a name has other addresses. After stop() nothing happens.
     """
 
     def __init__(
@@ -44,14 +44,16 @@ class HealthChecker:
         self._dialer = Dialer(reactor, deadlines, config.limits.mark, self.targets)
 
     def prepare(self, then: Callback) -> None:
-        """Call `then` when the upstreams' names are looked up, or that has taken too long."""
+        """Look up the upstreams' names; call `then` when that is done, or has taken too long."""
         self._names.prepare(then)
 
     def start(self) -> None:
+        """Begin to check."""
         for upstream in self._intervals:
             self._check(upstream)
 
     def stop(self) -> None:
+        """End the checks, and the look-ups."""
         self._stopped = True
         self._names.stop()
 

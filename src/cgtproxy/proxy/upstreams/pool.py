@@ -1,8 +1,9 @@
-"""Idle connections to the upstreams, made before they are needed.
+"""Idle connections to the upstreams, opened before they are needed.
 
-Who finds one only has to tell the destination: that spares a round trip to the upstream for the
-connection, others for TLS, the greeting and the password, and the upstream's own start of a process
-or thread for it. For UDP a SOCKS5 server has been asked already, and datagrams can go at once.
+On an idle connection only the destination is left to be sent. That saves a round trip to the
+upstream for the connection, more of them for TLS, the greeting and the password, and the time in
+which the upstream starts a process or thread for it. For UDP the association is there already, and
+datagrams are sent at once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from cgtproxy.proxy.upstreams.failover import Failed
 from cgtproxy.proxy.upstreams.schemes import associate_handshake, check_handshake
 
 _MOST = 8  # of a kind, for an upstream, in this process
-_GROWTH = 2  # for each connection that finds none: rare ones make no more of them
+_GROWTH = 2  # opened after each dial that found none, so that rare connections cost little
 _LIFETIME = 10.0  # seconds: servers wait longer for a request
 
 Make: TypeAlias = Callable[[Done], None]
@@ -47,6 +48,7 @@ class PooledDialer(Dialer):
         return {u: IdlePool(self.reactor, lifetimes, partial(make, u)) for u in self.targets}
 
     def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> None:
+        """As Dialer.dial(), with the greeting behind us if there is an idle connection."""
         pool = self._greeted[upstream]
         if kept := pool.take():
             self.resume(upstream, kept, handshake, on_end)
@@ -54,6 +56,7 @@ class PooledDialer(Dialer):
             super().dial(upstream, handshake, partial(_ended, pool, on_end))
 
     def associate(self, upstream: Upstream, on_end: Done) -> None:
+        """As Dialer.associate(), without any wait if there is an idle association."""
         pool = self._associated[upstream]
         if kept := pool.take():
             self.resume(upstream, kept, kept.handshake, on_end)
@@ -68,7 +71,7 @@ def _ended(pool: IdlePool, on_end: Done, end: Connected | Failed) -> None:
 
 
 class IdlePool:
-    """Those of one kind to one upstream, the oldest first; `dial` begins to make one."""
+    """The idle connections of one kind to one upstream, oldest first; `dial` opens another."""
 
     def __init__(self, reactor: Reactor, lifetimes: Deadlines, dial: Make) -> None:
         self._reactor = reactor
@@ -78,7 +81,7 @@ class IdlePool:
         self._coming = 0
 
     def take(self) -> Connected | None:
-        """The next one is made while the server is at work for this one."""
+        """The oldest one, if there is any. Another is opened while the server works for it."""
         for idle in self._idle:
             self._remove(idle)
             self._reactor.later(self._make)
@@ -86,7 +89,7 @@ class IdlePool:
         return None
 
     def grow(self) -> None:
-        """Have more of them, as somebody has found none."""
+        """Open more, as somebody has found none."""
         for _ in range(_GROWTH):
             self._reactor.later(self._make)
 
@@ -96,7 +99,7 @@ class IdlePool:
             self._dial(self._made)
 
     def _made(self, end: Connected | Failed) -> None:
-        """That one was not made is no loss: who needs it dials, and tells what is wrong."""
+        """A failure is not reported: whoever needs a connection dials, and reports its own."""
         self._coming -= 1
         if isinstance(end, Connected):
             idle = IdleConnection(self, end)
@@ -119,7 +122,7 @@ class IdlePool:
 
 
 class IdleConnection:
-    """One of a pool, until it is taken, its time is up, or the server says something unasked."""
+    """One of a pool, until it is taken, its lifetime is over, or the server ends it."""
 
     __slots__ = ("_pool", "connected")
 
@@ -128,10 +131,10 @@ class IdleConnection:
         self.connected = connected
 
     def on_event(self, mask: int) -> None:
-        """A handler of the reactor."""
+        """Close it when the server does, or sends something unasked. A handler of the reactor."""
         if mask & (READABLE | FAILED):
             self._pool.close(self)
 
     def expire(self) -> None:
-        """Its time is up."""
+        """Close it, as its lifetime is over."""
         self._pool.close(self)

@@ -64,6 +64,7 @@ class Targets:
             self._begin()
 
     def stop(self) -> None:
+        """End the look-ups."""
         self._stopped = True
 
     def _begin(self) -> None:

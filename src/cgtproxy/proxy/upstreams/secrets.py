@@ -10,6 +10,8 @@ from cgtproxy.errors import CgtproxyError, ExitCode
 
 
 class SecretError(CgtproxyError):
+    """A password cannot be read, or is not allowed."""
+
     exit_code = ExitCode.CONFIG
 
 

@@ -1,4 +1,4 @@
-"""The upstreams of a TPROXY: which one is taken, and which ones are known to be down."""
+"""Which upstreams of a TPROXY are candidates for a connection, and which are down."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from cgtproxy.config.model import Server, Upstream
 
 
 class Health:
-    """One byte for each upstream in memory that all processes of the server share.
+    """Which upstreams are down: a byte for each, in memory that all processes share.
 
-    One that is not checked stays down once a connection by it has failed.
+    An upstream without health checks stays down once a connection by it has failed.
     """
 
     def __init__(self, upstreams: Iterable[Upstream]) -> None:
@@ -19,18 +19,22 @@ class Health:
         self._down = mmap.mmap(-1, max(1, len(self._slots)))
 
     def is_up(self, upstream: Upstream) -> bool:
+        """Whether nothing is known to be wrong with it."""
         slot = self._slots.get(upstream)
         return slot is None or not self._down[slot]
 
     def tell(self, upstream: Upstream, *, up: bool) -> bool:
-        """Whether that is news."""
+        """Record whether `upstream` works; returns whether that has changed."""
         news = self.is_up(upstream) is not up
         self._down[self._slots[upstream]] = not up
         return news
 
 
 class UpstreamSelector:
-    """Which upstreams of `server` to try, in order."""
+    """Selects among the upstreams of `server`.
+
+    `always` is the only one, if that is `direct://` or `drop://`.
+    """
 
     def __init__(self, server: Server, health: Health) -> None:
         self.server = server
@@ -41,9 +45,9 @@ class UpstreamSelector:
             self.always = None
 
     def candidates(self) -> Sequence[Upstream]:
-        """Those that are worth an attempt, in order.
+        """The upstreams to try for a connection, in order: those that are up.
 
-        None if all are down, and connections then go directly.
+        If all are down, none with `on-down: direct`, else all.
         """
         upstreams = self.server.upstreams
         direct = self.server.on_down == "direct"
@@ -59,5 +63,5 @@ class UpstreamSelector:
         return up or upstreams  # the checks may be late, and nothing is leaked by trying
 
     def failed(self, upstream: Upstream) -> None:
-        """Spare others the attempt, until the next check."""
+        """Mark `upstream` as down until its next health check."""
         self._health.tell(upstream, up=False)

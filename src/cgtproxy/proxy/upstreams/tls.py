@@ -24,11 +24,16 @@ _DONTWAIT = int(socket.MSG_DONTWAIT)
 
 
 class AuthorityError(CgtproxyError):
+    """A file of certificate authorities (`ca-file`) cannot be read."""
+
     exit_code = ExitCode.CONFIG
 
 
 def client_context(ca_file: str) -> ssl.SSLContext:
-    """Checks certificates, by the system's authorities or those in `ca_file`."""
+    """A context that accepts certificates of the system's authorities, or of those in `ca_file`.
+
+    Raises AuthorityError.
+    """
     try:
         return ssl.create_default_context(cafile=ca_file or None)
     except (OSError, ssl.SSLError) as error:
@@ -36,7 +41,7 @@ def client_context(ca_file: str) -> ssl.SSLContext:
 
 
 class TlsClient(NamedTuple):
-    """What we need to know that a server is the one that is meant: `host`, by `context`."""
+    """How a server proves itself: by a certificate for `host` that `context` accepts."""
 
     context: ssl.SSLContext
     host: str
@@ -57,9 +62,9 @@ class _Half(Enum):
 
 
 class Tunnel:
-    """Between `sock`, encrypted, and `inner`. Where it fails both are closed.
+    """Carries data between `sock`, where it is encrypted, and `inner`, where it is not.
 
-    `failure` says why, and `on_fail` is called.
+    If that fails, both are closed, `failure` says why, and `on_fail` is called.
     """
 
     def __init__(self, reactor: Reactor, sock: Socket, inner: Socket, client: TlsClient) -> None:
@@ -78,7 +83,7 @@ class Tunnel:
         self._on_ready: Callback | None = None
 
     def start(self, on_ready: Callback) -> None:
-        """`on_ready` is called by Reactor.soon() when the certificate is found right."""
+        """Begin the TLS handshake. `on_ready` is called by Reactor.soon() after its success."""
         self._on_ready = on_ready
         keep_alive(self.sock)
         self._inner.setblocking(False)

@@ -1,4 +1,4 @@
-"""From an accepted connection to a relay: by the upstreams, as fail-over tells it."""
+"""Connecting an accepted client to its destination, through the upstreams or directly."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class UpstreamConnector:
     throttle: Throttle
 
     def open(self, client: Socket, family: int, destination: Address) -> None:
-        """Take `client` over, and relay it to `destination` or reset it."""
+        """Relay `client` to `destination`, or reset it. The caller gives `client` up."""
         fake = self.destinations.find(destination[0])
         if fake and not fake.name:
             self.destinations.tell_unknown(destination)
@@ -63,7 +63,7 @@ class UpstreamConnector:
 
 
 class _Opening:
-    """A connection that is being opened; `fake` is held meanwhile."""
+    """A connection that is being opened. It holds a lease on its fake-ip address, if it has one."""
 
     def __init__(
         self,

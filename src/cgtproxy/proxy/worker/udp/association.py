@@ -1,4 +1,4 @@
-"""An upstream's readiness to pass datagrams on (RFC 1928, section 7)."""
+"""UDP associations with upstreams (RFC 1928, section 7)."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ Associate: TypeAlias = "Callable[[Received, Ended, Callback], Association]"
 
 
 class Association:
-    """With the upstream that `failover` finds.
+    """A UDP association with the upstream that `failover` finds.
 
-    `relay` is the socket connected to the server's UDP port, once that is known; until then
-    datagrams are `waiting`, each with the header that says where it goes. `received` is called with
-    each datagram from there; `ended`, with the association, if it ends by itself; `go_direct` where
-    fail-over says that the client's datagrams go directly.
+    `relay` is the socket connected to the upstream's UDP port. Until there is one, datagrams are
+    kept in `waiting`, each with its SOCKS5 header. `received` is called with each datagram from the
+    upstream, `ended` with the association if it ends by itself, and `go_direct` if fail-over says
+    that the client's datagrams go directly.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Association:
         self._do(failover.start())
 
     def send(self, header: bytes, data: memoryview) -> bool:
-        """Whether it went out; else it waits, or is lost."""
+        """Send or keep `data`, or drop it if too much waits; returns whether it was sent."""
         if self.relay is None:
             if len(self.waiting) < _MOST_WAITING:
                 self.waiting.append((header, bytes(data)))
@@ -167,6 +167,7 @@ class Association:
             ended(self)
 
     def close(self) -> None:
+        """End it, without a call of `ended`."""
         if self._closed:
             return
         self._closed = True

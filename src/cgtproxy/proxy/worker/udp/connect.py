@@ -1,4 +1,4 @@
-"""Which session forwards the datagrams of a new client."""
+"""Opening a session for a new client: through an upstream, or directly."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class UdpConnector:
         self._sessions = sessions
 
     def open(self, family: int, client: Address) -> Session | None:
-        """None where the client's datagrams are dropped. Raises OSError."""
+        """The session of a new client; None if its datagrams are dropped. Raises OSError."""
         selector = self._selector
         # All associations of a session take the same upstream, unless that fails meanwhile.
         failover = partial(Failover, selector.server, selector.candidates(), udp=True)
