@@ -8,7 +8,6 @@ which are no servers.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import NamedTuple
 
 
 class UdpSupport(Enum):
@@ -19,19 +18,30 @@ class UdpSupport(Enum):
     ASSOCIATE = auto()  # by a UDP relay that is asked for over TCP (RFC 1928, section 7)
 
 
-class Scheme(NamedTuple):
-    """`port` is the default one; 0 where there is no server to connect to."""
+class Scheme:
+    """`port` is the default one; 0 where there is no server to connect to.
 
-    name: str
-    port: int = 0
-    udp: UdpSupport = UdpSupport.NONE
-    tls: bool = False
+    There is one object for each: that makes it quick to look upstreams up, as each connection does.
+    """
+
+    __slots__ = ("name", "port", "tls", "udp")
+
+    def __init__(
+        self, name: str, port: int = 0, udp: UdpSupport = UdpSupport.NONE, *, tls: bool = False
+    ) -> None:
+        self.name = name
+        self.port = port
+        self.udp = udp
+        self.tls = tls
+
+    def __repr__(self) -> str:
+        return f"Scheme({self.name!r})"
 
     def __str__(self) -> str:
         return self.name
 
     def __reduce__(self) -> str:
-        # There is one of each, also in a configuration that another process has read.
+        # Also in a configuration that another process has read.
         return self.name.upper()
 
     @property

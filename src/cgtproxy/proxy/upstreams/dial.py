@@ -6,8 +6,7 @@ A dial is in one of these states:
     RESUMING → ESTABLISHED
     any → CONNECTING, with the next of several addresses; or FAILED
 
-RESUMING is GREETING by a connection that was kept ready, from where its check had ended. Should it
-have been closed meanwhile, the dial begins anew, as if it had not been there.
+RESUMING is GREETING on an idle connection. Should that have been closed, the dial begins anew.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from cgtproxy.proxy.upstreams.failover import OUTCOMES, Failed, Outcome
 if TYPE_CHECKING:
     from cgtproxy.proxy.upstreams.tls import Tunnel
 
-_READ = 4096
+_READ = 4096  # bytes
 _TIMEOUT = 2.0  # seconds for an address to take the connection, while there are others
 
 
@@ -41,6 +40,10 @@ class _State(Enum):
     FAILED = auto()
 
 
+# Compared at each event, and a global is found faster than a member of an Enum.
+_CONNECTING, _SECURING, _GREETING, _RESUMING, _ESTABLISHED, _FAILED = _State
+
+
 class Dial:
     """One attempt to connect. It is begun by start() or resume(), once."""
 
@@ -51,7 +54,7 @@ class Dial:
         self._destination = destination
         self._handshake = handshake
         self._on_end = on_end
-        self._state = _State.CONNECTING
+        self._state = _CONNECTING
         self._left: list[SocketAddress] = []
         self._sock: Socket | None = None
         self._tunnel: Tunnel | None = None
@@ -67,28 +70,24 @@ class Dial:
     def resume(self, kept: Connected) -> None:
         """Begin with a connection that was kept ready. A handshake that is done needs no more."""
         environment = self._environment
-        self._state = _State.RESUMING
+        self._state = _RESUMING
         self._sock, self._tunnel, self._hung_up = kept.sock, kept.tunnel, kept.hung_up
         environment.deadlines.add(self)
         environment.reactor.replace_handler(kept.sock.fileno(), self._on_event)
         if self._handshake.done:
-            environment.reactor.soon(self._resumed)
+            environment.reactor.soon(self._establish)
         else:
             self._limit_retransmissions(_TIMEOUT)
             self._send(self._handshake.resume())
 
-    def _resumed(self) -> None:
-        if self._state is _State.RESUMING:
-            self._establish()
-
     def expire(self) -> None:
         """Give up, all of it: there is no more time."""
-        if self._state is not _State.FAILED:
+        if self._state is not _FAILED:
             self._left.clear()
             self._give_up(self._how_lost(), "no answer in time")
 
     def _connect(self) -> None:
-        if self._state is not _State.CONNECTING:  # its time was up before its turn came
+        if self._state is not _CONNECTING:  # its time was up before its turn came
             return
         reactor = self._environment.reactor
         address = self._left.pop(0)
@@ -112,15 +111,14 @@ class Dial:
         """A server on this host has accepted by now; where it has not, an event will tell."""
         try:
             sock.send(self._handshake.start(), socket.MSG_DONTWAIT)
+            self._state = _GREETING
         except BlockingIOError:
-            return
+            pass
         except OSError as error:
             self._lose(error.strerror or "no connection")
-        else:
-            self._state = _State.GREETING
 
     def _hurry(self, sock: Socket) -> None:
-        if sock is self._sock and self._state is _State.CONNECTING:
+        if sock is self._sock and self._state is _CONNECTING:
             self._lose("no answer in time")
 
     def _on_event(self, mask: int) -> None:
@@ -129,9 +127,9 @@ class Dial:
             self._hung_up = True
         if mask & FAILED:
             self._lose(os.strerror(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)))
-        elif mask & WRITABLE and self._state is _State.CONNECTING:
+        elif mask & WRITABLE and self._state is _CONNECTING:
             if self._destination.tls:
-                self._state = _State.SECURING
+                self._state = _SECURING
                 self._environment.reactor.soon(self._secure)
             else:
                 self._greet()
@@ -140,7 +138,7 @@ class Dial:
 
     def _secure(self) -> None:
         """From here on the handshake, and later the relay, talk to the tunnel's other end."""
-        if self._state is not _State.SECURING:
+        if self._state is not _SECURING:
             return
         reactor, tls = self._environment.reactor, self._destination.tls
         assert self._sock and tls
@@ -158,8 +156,8 @@ class Dial:
         self._tunnel.start(self._greet)
 
     def _greet(self) -> None:
-        if self._state in (_State.CONNECTING, _State.SECURING):
-            self._state = _State.GREETING
+        if self._state in (_CONNECTING, _SECURING):
+            self._state = _GREETING
             self._send(self._handshake.start())
 
     def _read(self) -> None:
@@ -167,8 +165,8 @@ class Dial:
             try:
                 data = self._sock.recv(_READ, socket.MSG_DONTWAIT)
                 if not data:
-                    failure = self._tunnel.failure if self._tunnel else ""
-                    self._lose(failure or "it closed the connection")
+                    why = self._tunnel and self._tunnel.failure
+                    self._lose(why or "it closed the connection")
                     return
                 answer = self._handshake.receive(data)
             except BlockingIOError:
@@ -198,12 +196,12 @@ class Dial:
 
     def _how_lost(self) -> Outcome:
         """What it means that there is no connection, or none any more."""
-        spoken_to = self._state in (_State.GREETING, _State.RESUMING)
+        spoken_to = self._state in (_GREETING, _RESUMING)
         return Outcome.SILENT if spoken_to and self._handshake.asked else Outcome.UNREACHABLE
 
     def _lose(self, reason: str) -> None:
         outcome = self._how_lost()
-        if self._state is _State.RESUMING and (self._handshake.asked or self._handshake.done):
+        if self._state is _RESUMING and (self._handshake.asked or self._handshake.done):
             self._left = list(self._destination.addresses)
             outcome = Outcome.UNREACHABLE  # it may have been so before it was asked
         self._give_up(outcome, reason)
@@ -218,19 +216,21 @@ class Dial:
         self._hung_up = False
         self._silent |= outcome is Outcome.SILENT
         if self._left and outcome in (Outcome.UNREACHABLE, Outcome.SILENT):
-            self._state = _State.CONNECTING
+            self._state = _CONNECTING
             reactor.soon(self._connect)
             return
         if self._silent and not outcome.is_final:
             outcome = Outcome.SILENT
-        self._state = _State.FAILED
+        self._state = _FAILED
         reactor.soon(partial(self._end, Failed(outcome, reason)))
 
     def _establish(self) -> None:
+        if self._state not in (_GREETING, _RESUMING):  # it was lost before its turn came
+            return
         assert self._sock
-        if self._state is _State.RESUMING:
+        if self._state is _RESUMING:
             self._limit_retransmissions(0)
-        self._state = _State.ESTABLISHED
+        self._state = _ESTABLISHED
         self._environment.reactor.forget(self._sock.fileno())
         self._end(Connected(self._sock, self._handshake, self._hung_up, self._tunnel))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from cgtproxy.config.model import Upstream
@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # ssl takes 2 MB
 class Dialer:
     """Dials the upstreams of `targets`, which has their addresses; none for an unknown name.
 
-    `on_end` is called once, later, with the outcome. As sockets are made, no method may be called
-    from a handler of the reactor.
+    From the first dial on, `targets` must not change. `on_end` is called once, later, with the
+    outcome. As sockets are made, no method may be called from a handler of the reactor.
     """
 
     def __init__(
@@ -38,9 +38,16 @@ class Dialer:
         self._environment = Environment(reactor, deadlines, mark)
         self._tls = {u: _tls_client(u) for u in targets if u.scheme.tls}
 
+    @cached_property
+    def _destinations(self) -> dict[Upstream, Destination]:
+        return {
+            u: Destination(addresses, u.scheme.greets_at_once, self._tls.get(u))
+            for u, addresses in self.targets.items()
+        }
+
     def dial(self, upstream: Upstream, handshake: Handshake, on_end: Done) -> None:
         """Connect to `upstream` and go through `handshake`."""
-        destination = self._destination(upstream)
+        destination = self._destinations[upstream]
         if destination.addresses:
             Dial(self._environment, destination, handshake, on_end).start()
         else:
@@ -51,7 +58,7 @@ class Dialer:
         self, upstream: Upstream, kept: Connected, handshake: Handshake, on_end: Done
     ) -> None:
         """As dial(), on the idle connection `kept`."""
-        Dial(self._environment, self._destination(upstream), handshake, on_end).resume(kept)
+        Dial(self._environment, self._destinations[upstream], handshake, on_end).resume(kept)
 
     def associate(self, upstream: Upstream, on_end: Done) -> None:
         """As dial(), to ask the upstream for a relay of datagrams."""
@@ -60,11 +67,6 @@ class Dialer:
     def dial_directly(self, addresses: Sequence[SocketAddress], on_end: Done) -> None:
         """Connect to the first of `addresses` that takes the connection, without an upstream."""
         Dial(self._environment, Destination(addresses), NoHandshake(), on_end).start()
-
-    def _destination(self, upstream: Upstream) -> Destination:
-        scheme = upstream.scheme
-        tls = self._tls[upstream] if scheme.tls else None
-        return Destination(self.targets[upstream], scheme.greets_at_once, tls)
 
 
 def _tls_client(upstream: Upstream) -> TlsClient:
