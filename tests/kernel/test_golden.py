@@ -53,7 +53,7 @@ def test_what_is_printed_is_what_is_installed(case: Case) -> None:
     bed.reset()
     tree, plan = case.tree(identify), Plan(case.config)
     printable = {
-        cgroup.id: plan.outcomes[cgroup.decision]
+        cgroup.id: plan.dispatches[cgroup.decision]
         for cgroup in tree.root.walk()
         if cgroup.id in tree.elements and b"unreadable" not in cgroup.name
     }

@@ -13,7 +13,7 @@ from cgtproxy.config.model import DROP, Config, Decision, DnsHijack, Tproxy
 from cgtproxy.nft import wire
 from cgtproxy.nft.batch import TABLE_NAME, batch, removal
 from cgtproxy.nft.model import Chain, Hook, Table
-from cgtproxy.nft.plan import Outcome, Plan
+from cgtproxy.nft.plan import Dispatch, Plan
 from cgtproxy.nft.ruleset import build
 from cgtproxy.nft.state import Change
 from cgtproxy.nft.statements import ACCEPT
@@ -30,8 +30,8 @@ from unit.configurations import configurations
 
 HEADER = 4  # struct nfgenmsg
 ADD, REMOVE = wire.MSG_NEWSETELEM, wire.MSG_DELSETELEM
-OUTCOMES = [Outcome("accept"), Outcome("drop"), Outcome("return", "mark-b", "to-mark-b")]
-ELEMENTS = st.dictionaries(st.integers(0, 2**64 - 1), st.sampled_from(OUTCOMES), max_size=5)
+DISPATCHES = [Dispatch("accept"), Dispatch("drop"), Dispatch("return", "mark-b", "to-mark-b")]
+ELEMENTS = st.dictionaries(st.integers(0, 2**64 - 1), st.sampled_from(DISPATCHES), max_size=5)
 IDS = st.sets(st.integers(0, 2**64 - 1), max_size=5)
 CHAINS = st.lists(
     st.builds(
@@ -157,21 +157,21 @@ def test_chains_are_made_and_filled_then_removed_then_elements_change(change: Ch
 
 @given(ELEMENTS.filter(bool), st.sampled_from([ADD, REMOVE]))
 def test_each_cgroup_is_in_the_map_and_in_the_set_of_its_outcome(
-    changed: dict[int, Outcome], kind: int
+    changed: dict[int, Dispatch], kind: int
 ) -> None:
     change = Change(add=changed) if kind == ADD else Change(remove=changed)
     ids = {name: [struct.pack("=Q", i) for i in found] for name, found in sets(changed).items()}
     assert by_set(messages(change), kind) == ids
 
 
-def sets(changed: dict[int, Outcome]) -> dict[bytes, list[int]]:
-    listed = [i for i, outcome in changed.items() if outcome.set_name]
+def sets(changed: dict[int, Dispatch]) -> dict[bytes, list[int]]:
+    listed = [i for i, dispatch in changed.items() if dispatch.set_name]
     return {b"cgroup-vmap": list(changed)} | ({b"to-mark-b": listed} if listed else {})
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("accept", 1), ("continue", -1), ("return", -5)])
 def test_the_verdict_of_an_element(verdict: str, code: int) -> None:
-    (element,) = elements(messages(Change(add={7: Outcome(verdict)}))[1])
+    (element,) = elements(messages(Change(add={7: Dispatch(verdict)}))[1])
     assert key(element) == struct.pack("=Q", 7)
     ((kind, data),) = parse_attributes(element[wire.ELEM_DATA])
     assert kind == wire.DATA_VERDICT
@@ -181,8 +181,8 @@ def test_the_verdict_of_an_element(verdict: str, code: int) -> None:
 def test_a_hundred_thousand_cgroups_fit() -> None:
     """The length of an attribute has 16 bits: encoding raises where it does not fit."""
     plan = Plan(Config(None, 300, tproxies=tuple(Tproxy(n, 1, i) for i, n in enumerate("abc", 1))))
-    outcomes = [plan.outcomes[DROP], plan.outcomes[Decision("tproxy", "c")]]
-    many = {number << 32: outcomes[number % 2] for number in range(100_000)}
+    dispatches = [plan.dispatches[DROP], plan.dispatches[Decision("tproxy", "c")]]
+    many = {number << 32: dispatches[number % 2] for number in range(100_000)}
     parsed = messages(Change(table=build(plan, [1]), add=many))
     found = by_set(parsed, ADD)
     assert found[b"cgroup-vmap"] == [struct.pack("=Q", i) for i in many]
@@ -204,7 +204,7 @@ def test_ten_thousand_bypass_networks_and_a_thousand_longest_names_fit() -> None
 
 def test_a_refusal_can_be_told_by_name() -> None:
     table = Table((), (Chain("a", ((ACCEPT,),)),))
-    made = batch(Change(table=table, add={1: OUTCOMES[2]}), table_flags=0, exists=True)
+    made = batch(Change(table=table, add={1: DISPATCHES[2]}), table_flags=0, exists=True)
     assert made.names == [
         "the transaction",
         TABLE_NAME,

@@ -45,7 +45,7 @@ def tree_of(decisions: Mapping[bytes, Decision]) -> Tree:
 
 def machine_of(config: Config, tree: Tree) -> Machine:
     plan = Plan(config)
-    elements = {key: plan.outcomes[decision] for key, decision in tree.elements.items()}
+    elements = {key: plan.dispatches[decision] for key, decision in tree.elements.items()}
     return Machine(State(build(plan, tree.levels), elements, tree.ancestors))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgtproxy.config.model import DIRECT, DROP, Config, Decision, DnsHijack, FakePool, Tproxy
-from cgtproxy.nft.plan import HijackRule, Outcome, Plan, queries
+from cgtproxy.nft.plan import Dispatch, HijackRule, Plan, queries
 from cgtproxy.nft.ruleset import build
 from config.documents import NAMES
 from unit.configurations import configurations, server_of
@@ -90,7 +90,7 @@ def test_fake_ip_addresses_are_carved_out_of_the_bypass() -> None:
 
 
 A, B = Tproxy("a", 1, 1), Tproxy("b", 2, 2)
-ACCEPT = Outcome("accept")
+ACCEPT = Dispatch("accept")
 
 
 def redirected(name: str) -> Decision:
@@ -98,38 +98,38 @@ def redirected(name: str) -> Decision:
 
 
 @pytest.mark.parametrize(
-    ("tproxies", "outcomes"),
+    ("tproxies", "dispatches"),
     [
-        ([], {DIRECT: ACCEPT, DROP: Outcome("continue", "drop-cgroup")}),
+        ([], {DIRECT: ACCEPT, DROP: Dispatch("continue", "drop-cgroup")}),
         (
             [A],
             {
                 DIRECT: ACCEPT,
-                DROP: Outcome("return", "drop-cgroup"),
-                redirected("a"): Outcome("continue", "mark-a"),
+                DROP: Dispatch("return", "drop-cgroup"),
+                redirected("a"): Dispatch("continue", "mark-a"),
             },
         ),
         (
             [A, B],
             {
                 DIRECT: ACCEPT,
-                DROP: Outcome("return", "drop-cgroup", "to-drop-cgroup"),
-                redirected("a"): Outcome("continue", "mark-a"),
-                redirected("b"): Outcome("return", "mark-b", "to-mark-b"),
+                DROP: Dispatch("return", "drop-cgroup", "to-drop-cgroup"),
+                redirected("a"): Dispatch("continue", "mark-a"),
+                redirected("b"): Dispatch("return", "mark-b", "to-mark-b"),
             },
         ),
     ],
 )
-def test_outcomes(tproxies: list[Tproxy], outcomes: dict[Decision, Outcome]) -> None:
-    assert plan(*tproxies).outcomes == outcomes
+def test_dispatches(tproxies: list[Tproxy], dispatches: dict[Decision, Dispatch]) -> None:
+    assert plan(*tproxies).dispatches == dispatches
 
 
 @given(configurations())
 def test_the_map_tells_every_target_from_every_other(config: Config) -> None:
-    outcomes = Plan(config).outcomes
-    assert len(set(outcomes.values())) == len(outcomes) == len(config.tproxies) + 2
-    left = [outcome for outcome in outcomes.values() if outcome.verdict == "return"]
-    assert len(left) == 1 or len({outcome.set_name for outcome in left}) == len(left)
+    dispatches = Plan(config).dispatches
+    assert len(set(dispatches.values())) == len(dispatches) == len(config.tproxies) + 2
+    left = [dispatch for dispatch in dispatches.values() if dispatch.verdict == "return"]
+    assert len(left) == 1 or len({dispatch.set_name for dispatch in left}) == len(left)
 
 
 OUTSIDE4, OUTSIDE6 = IPv4Address("192.0.2.53"), IPv6Address("2001:db8::53")

@@ -164,7 +164,7 @@ def test_so_it_has_with_any_configuration_and_any_cgroups(data: st.DataObject) -
 
 def walk_through(config: Config, tree: Tree) -> None:
     plan = Plan(config)
-    elements = {key: plan.outcomes[target] for key, target in tree.elements.items()}
+    elements = {key: plan.dispatches[target] for key, target in tree.elements.items()}
     machine = Machine(State(build(plan, tree.levels), elements, tree.ancestors))
     for packet in packets(config, list(tree.root.walk())):
         check(machine, config, packet)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cgtproxy.config.model import Config
 from cgtproxy.nft.model import Chain, Hook, Set, Table
-from cgtproxy.nft.plan import Outcome, Plan
+from cgtproxy.nft.plan import Dispatch, Plan
 from cgtproxy.nft.ruleset import build
 from cgtproxy.nft.state import Change, State, apply, diff
 from cgtproxy.nft.statements import ACCEPT, DROP, RETURN
@@ -24,10 +24,15 @@ CHAINS = st.lists(
     st.builds(Chain, st.sampled_from("abc"), RULES, HOOKS), unique_by=lambda c: c.name, max_size=3
 ).map(tuple)
 SETS = st.lists(st.builds(Set, st.sampled_from("xy"), st.just("mark")), max_size=2).map(tuple)
-OUTCOMES = st.sampled_from(
-    [Outcome("accept"), Outcome("drop"), Outcome("return", "c", "s"), Outcome("return", "d", "t")]
+DISPATCHES = st.sampled_from(
+    [
+        Dispatch("accept"),
+        Dispatch("drop"),
+        Dispatch("return", "c", "s"),
+        Dispatch("return", "d", "t"),
+    ]
 )
-ELEMENTS = st.dictionaries(st.integers(1, 8), OUTCOMES)
+ELEMENTS = st.dictionaries(st.integers(1, 8), DISPATCHES)
 ANCESTORS = st.sets(st.integers(1, 8))
 TABLES = st.builds(Table, SETS, CHAINS)
 WANTED = st.builds(State, TABLES, ELEMENTS, ANCESTORS)
@@ -70,8 +75,8 @@ def test_a_change_names_only_what_differs(pair: tuple[State, State]) -> None:
         assert seen.table is None or seen.table != wanted.table
         return
     # What the kernel is told to remove is there as told, what it is told to add is not.
-    assert all(seen.elements[key] == outcome for key, outcome in change.remove.items())
-    assert all(seen.elements.get(key) != outcome for key, outcome in change.add.items())
+    assert all(seen.elements[key] == dispatch for key, dispatch in change.remove.items())
+    assert all(seen.elements.get(key) != dispatch for key, dispatch in change.add.items())
     assert all(key in change.remove for key in change.add.keys() & seen.elements.keys())
     assert change.remove_ancestors <= seen.ancestors
     assert not change.add_ancestors & seen.ancestors
@@ -104,7 +109,7 @@ LEVELS = st.sets(st.integers(0, 30))
 
 @given(configurations(), ELEMENTS, LEVELS, LEVELS)
 def test_other_levels_change_chains_only(
-    config: Config, elements: dict[int, Outcome], old_levels: set[int], new_levels: set[int]
+    config: Config, elements: dict[int, Dispatch], old_levels: set[int], new_levels: set[int]
 ) -> None:
     plan = Plan(config)
     seen = State(build(plan, sorted(old_levels)), dict(elements))
@@ -118,8 +123,8 @@ def test_other_levels_change_chains_only(
 
 def test_nothing_seen_means_everything_anew() -> None:
     table = Table((), (Chain("a", ()),))
-    change = diff(State(table, {1: Outcome("drop")}), State())
-    assert change == Change(table=table, add={1: Outcome("drop")})
+    change = diff(State(table, {1: Dispatch("drop")}), State())
+    assert change == Change(table=table, add={1: Dispatch("drop")})
 
 
 @pytest.mark.parametrize(

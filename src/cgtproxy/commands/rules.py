@@ -43,8 +43,8 @@ def _members(tree: Tree, plan: Plan, *, nameable: bool) -> Members:
         key, named = _key(cgroup, nameable)
         texts = []
         if cgroup.id in tree.elements:
-            outcome = plan.outcomes[cgroup.decision]
-            texts = [(CGROUP_MAP, f"{key} : {outcome.verdict}"), (outcome.set_name, key)]
+            dispatch = plan.dispatches[cgroup.decision]
+            texts = [(CGROUP_MAP, f"{key} : {dispatch.verdict}"), (dispatch.set_name, key)]
         if cgroup.id in tree.ancestors:
             texts.append((ANCESTOR_SET, key))
         for name, text in texts:

@@ -32,11 +32,11 @@ class Goal:
 
     def state(self, tree: Tree, ids: Iterable[int] | None = None) -> State:
         """The wanted table, elements and ancestors; with `ids`, of these cgroups only."""
-        outcomes, elements, ancestors = self._plan.outcomes, tree.elements, tree.ancestors
+        dispatches, elements, ancestors = self._plan.dispatches, tree.elements, tree.ancestors
         chosen = elements.keys() if ids is None else elements.keys() & ids
         return State(
             self.table(tree.levels),
-            {i: outcomes[elements[i]] for i in chosen},
+            {i: dispatches[elements[i]] for i in chosen},
             ancestors if ids is None else ancestors.intersection(ids),
         )
 

@@ -194,14 +194,14 @@ def _add_elements(made: Batch, name: str, elements: Iterable[bytes]) -> None:
 def _change_elements(
     made: Batch, kind: int, elements: Elements, ancestors: Iterable[int], verb: str
 ) -> None:
-    """Each cgroup's element in the map and, where its outcome names one, in that set."""
+    """Each cgroup's element in the map and, where its dispatch names one, in that set."""
     by_set: dict[str, list[bytes]] = {}
-    for cgroup_id, outcome in elements.items():
+    for cgroup_id, dispatch in elements.items():
         key = _CGROUP_ID.pack(cgroup_id)
-        before, after = _map_element(outcome.verdict)
+        before, after = _map_element(dispatch.verdict)
         by_set.setdefault(CGROUP_MAP, []).append(before + key + after)
-        if outcome.set_name:
-            by_set.setdefault(outcome.set_name, []).append(wire.element(key))
+        if dispatch.set_name:
+            by_set.setdefault(dispatch.set_name, []).append(wire.element(key))
     by_set[ANCESTOR_SET] = [wire.element(_CGROUP_ID.pack(each)) for each in ancestors]
     for name, encoded in by_set.items():
         for body in wire.element_lists(TABLE, name, encoded):

@@ -19,7 +19,7 @@ from cgtproxy.config.model import Decision
 from cgtproxy.nft import matches as match
 from cgtproxy.nft import statements as nft
 from cgtproxy.nft.model import Chain, Rule
-from cgtproxy.nft.plan import Outcome, Plan
+from cgtproxy.nft.plan import Dispatch, Plan
 
 CGROUP_MAP = "cgroup-vmap"
 ANCESTOR_SET = "ancestors"
@@ -40,13 +40,13 @@ def decision(
     `acts` has nothing, the packet is accepted. What no cgroup below the root decided meets
     `undecided` before the root."""
     first: Rule = ()
-    rest: list[tuple[Outcome, Rule]] = []
-    for each, outcome in plan.outcomes.items():
+    rest: list[tuple[Dispatch, Rule]] = []
+    for each, dispatch in plan.dispatches.items():
         act = acts.get(each, (nft.ACCEPT,))
-        if outcome.verdict == "continue":
+        if dispatch.verdict == "continue":
             first = act
-        elif outcome.verdict == "return":
-            rest.append((outcome, act))
+        elif dispatch.verdict == "return":
+            rest.append((dispatch, act))
 
     def look_ups(asked: Iterable[int]) -> list[Rule]:
         rules: list[Rule] = [(nft.cgroup_vmap(level, CGROUP_MAP), *first) for level in asked]
@@ -56,9 +56,9 @@ def decision(
 
     def tell_apart(asked: Iterable[int]) -> list[Rule]:
         return [
-            (match.cgroup_in(level, outcome.set_name), *act)
+            (match.cgroup_in(level, dispatch.set_name), *act)
             for level in asked
-            for outcome, act in rest
+            for dispatch, act in rest
         ]
 
     chains = _by_depth(f"{prefix}cgroups", levels, look_ups)

@@ -26,7 +26,7 @@ class HijackRule(NamedTuple):
     loopback: bool
 
 
-class Outcome(NamedTuple):
+class Dispatch(NamedTuple):
     """How a cgroup's element tells a decision: its verdict in the map, the set it is also in."""
 
     verdict: str
@@ -68,7 +68,7 @@ class Plan:
             version: _carved(_merged(config.bypass, version), self.pools[version])
             for version in VERSIONS
         }
-        self.outcomes = self._outcomes()
+        self.dispatches = self._dispatches()
 
     def guards_pools(self, version: int) -> bool:
         """Whether there are fake-ip addresses, and a TPROXY that would send some direct."""
@@ -76,16 +76,16 @@ class Plan:
         direct = any(t.no_udp or (t.no_ipv6 and version == 6) for t in tproxies)
         return direct and bool(self.pools[version])
 
-    def _outcomes(self) -> dict[Decision, Outcome]:
+    def _dispatches(self) -> dict[Decision, Dispatch]:
         chains = {
             Decision("tproxy", t.name): f"mark-{self.names[t.name]}" for t in self.config.tproxies
         }
         chains[DROP] = DROP_CHAIN  # `drop` in the map would drop also what goes to a bypass
         (first, chain), *rest = chains.items()
-        outcomes = {DIRECT: Outcome("accept"), first: Outcome("continue", chain)}
+        dispatches = {DIRECT: Dispatch("accept"), first: Dispatch("continue", chain)}
         for each, chain in rest:
-            outcomes[each] = Outcome("return", chain, f"to-{chain}" if len(rest) > 1 else "")
-        return outcomes
+            dispatches[each] = Dispatch("return", chain, f"to-{chain}" if len(rest) > 1 else "")
+        return dispatches
 
 
 def _merged(networks: Iterable[Network], version: int) -> list[Network]:

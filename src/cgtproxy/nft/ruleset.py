@@ -64,9 +64,9 @@ def build(plan: Plan, levels: Sequence[int]) -> Table:
         Set(PROTOCOL_SET, "inet_proto", (model.protocol("tcp"), model.protocol("udp"))),
     ]
     sets += [
-        Set(outcome.set_name, "cgroupsv2", constant=False)
-        for outcome in plan.outcomes.values()
-        if outcome.set_name
+        Set(dispatch.set_name, "cgroupsv2", constant=False)
+        for dispatch in plan.dispatches.values()
+        if dispatch.set_name
     ]
     sets += [_networks(BYPASS_SETS[v], v, plan.bypass[v]) for v in VERSIONS if plan.bypass[v]]
     sets += [_networks(POOL_SETS[v], v, plan.pools[v]) for v in VERSIONS if plan.guards_pools(v)]
@@ -94,9 +94,9 @@ def _networks(name: str, version: int, networks: Iterable[Network]) -> Set:
 
 def _output(plan: Plan, levels: Sequence[int]) -> list[Chain]:
     acts = {
-        each: (nft.verdict("goto", outcome.chain),)
-        for each, outcome in plan.outcomes.items()
-        if outcome.chain
+        each: (nft.verdict("goto", dispatch.chain),)
+        for each, dispatch in plan.dispatches.items()
+        if dispatch.chain
     }
     # The root's element is not for those that belong to direct connections; else it is enough to
     # look for those that were redirected.

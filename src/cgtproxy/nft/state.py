@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeGuard
 
 from cgtproxy.nft.model import Chain, Hook, Table
-from cgtproxy.nft.plan import Outcome
+from cgtproxy.nft.plan import Dispatch
 
-Elements = Mapping[int, Outcome]  # by cgroup id
+Elements = Mapping[int, Dispatch]  # by cgroup id
 NO_ELEMENTS: Elements = MappingProxyType({})
 NOBODY: Set[int] = frozenset()
 
@@ -23,7 +23,7 @@ class State:
     def __init__(
         self,
         table: Table | None = None,
-        elements: dict[int, Outcome] | None = None,
+        elements: dict[int, Dispatch] | None = None,
         ancestors: set[int] | None = None,
     ) -> None:
         self.table = table
