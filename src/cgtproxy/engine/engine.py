@@ -1,7 +1,7 @@
 """The reconciler: what should be in the kernel follows from the configuration and the cgroups.
 
 Events only say what is in doubt. Start, reload, lost events and healing are one path: look,
-compare, change.
+compare, change. That path is in one file, though it is a few lines longer than others.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ class Engine:
         self._loop.watch(self._routing_watch, self._routing_changed)
         if self._nft.owned:
             self._table_watch.close()
+            if not self._nft.persistent:
+                log.info("our table does not outlive a crash (with Linux 6.9 it does)")
         else:
             self._loop.watch(self._table_watch, self._table_changed)
             log.info("other programs can change our table (Linux 5.12 prevents it): watching it")
-        if not self._nft.persistent:
-            log.info("our table does not outlive a crash (with Linux 6.9 it does)")
         self._check_monitor()
 
     def reload(self, config: Config) -> None:
