@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from .kernel import nft, run
+from .network import OUTSIDE
 from .probe import REMOTE4, REMOTE6
+from .waiting import wait_until
 
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 REMOTE = {4: REMOTE4, 6: REMOTE6}
@@ -23,9 +25,29 @@ def transparent(version: int, kind: int, address: tuple[str, int]) -> closing[so
     return closing(sock)
 
 
+def _unfinished() -> list[str]:
+    """The TCP connections with remote addresses, on both sides, that may still send something."""
+    alive = (
+        "ss",
+        "--tcp",
+        "--numeric",
+        "--no-header",
+        "state",
+        "connected",
+        "exclude",
+        "time-wait",
+    )
+    lines = [*run(*alive).splitlines(), *run(*OUTSIDE, *alive).splitlines()]
+    return [line for line in lines if any(remote in line for remote in REMOTE.values())]
+
+
 @contextmanager
 def nothing_leaves() -> Iterator[None]:
-    """Fails where a packet for a remote address takes the way into the world."""
+    """Fails where a packet for a remote address takes the way into the world.
+
+    It first waits for the end of what earlier tests have left.
+    """
+    wait_until(lambda: not _unfinished(), "earlier connections to end")
     rules = "".join(
         f'oifname "uplink" {family} daddr {remote} counter; '
         for family, remote in (("ip", REMOTE4), ("ip6", REMOTE6))

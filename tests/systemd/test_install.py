@@ -139,7 +139,7 @@ def test_what_is_wrong_is_said_and_nothing_is_changed(machine: Machine, venv: st
     assert etc(machine) == before
 
     machine.write(UNIT, "[Service]\nExecStart=/bin/true\n")
-    refused(machine.run(venv, "install-service", check=False), 69, f"{UNIT} is there already")
+    refused(machine.run(venv, "install-service", check=False), 69, f"{UNIT} exists")
     assert "nothing" in machine.run(venv, "uninstall-service").stdout
     assert machine.run("cat", UNIT).stdout == "[Service]\nExecStart=/bin/true\n"
     machine.run("rm", UNIT)
@@ -154,7 +154,7 @@ def test_the_package_is_compiled(machine: Machine) -> None:
 
 def test_beside_the_package_and_without_systemd(machine: Machine) -> None:
     done = machine.run("cgtproxy", "install-service", check=False)
-    refused(done, 69, r"systemd/system/cgtproxy.service is there already")
+    refused(done, 69, r"systemd/system/cgtproxy.service exists")
     no_run = "mount -t tmpfs tmpfs /run && exec cgtproxy install-service"
     done = machine.run("unshare", "--mount", "sh", "-c", no_run, check=False)
     refused(done, 69, "systemd does not run here")
